@@ -1,0 +1,70 @@
+//! Names of what stands in the kernel. The kernel keeps 15 characters of a name.
+
+/// Changes with every change of a key, a value or the meaning of either.
+pub const LAYOUT_VERSION: u64 = 1;
+
+/// First word of the map `META`: the bytes `shaper-1`.
+pub const MAGIC: u64 = u64::from_be_bytes(*b"shaper-1");
+
+/// The tc egress program.
+pub const PROGRAM: &str = "shaper_egress";
+
+/// [`crate::rule::Active`], one entry.
+pub const ACTIVE: &str = "ACTIVE";
+/// [`crate::rule::PolicyHead`] by slot.
+pub const POLICIES: &str = "POLICIES";
+/// By slot: hash of [`crate::rule::Key4`] -> [`crate::rule::Rule`].
+pub const EXACT4: &str = "EXACT4";
+/// By slot: hash of [`crate::rule::Key6`] -> [`crate::rule::Rule`].
+pub const EXACT6: &str = "EXACT6";
+/// By slot: trie of [`crate::rule::PrefixData4`] -> [`crate::rule::Rule`].
+pub const PREFIX4: &str = "PREFIX4";
+/// By slot: trie of [`crate::rule::PrefixData6`] -> [`crate::rule::Rule`].
+pub const PREFIX6: &str = "PREFIX6";
+/// By chunk: array of [`crate::bucket::Bucket`].
+pub const BUCKETS: &str = "BUCKETS";
+/// A `u64` per CPU by [`crate::outcome::Outcome`].
+pub const TOTALS: &str = "TOTALS";
+/// [`crate::rule::Meta`], one entry.
+pub const META: &str = "META";
+/// The fake clock of the tests, one `u64` of nanoseconds.
+pub const CLOCK: &str = "CLOCK";
+
+/// Every map that is shared between interfaces and pinned, by name.
+pub const PINNED_MAPS: [&str; 9] = [
+    ACTIVE, POLICIES, EXACT4, EXACT6, PREFIX4, PREFIX6, BUCKETS, TOTALS, META,
+];
+
+/// Constants the loader sets before it loads the program.
+pub mod global {
+    /// `u32`: bytes before the network header; [`NO_LINK_HEADER`](super::NO_LINK_HEADER) when the device has
+    /// none or none that can be relied upon.
+    pub const LINK_HEADER_LEN: &str = "LINK_HEADER_LEN";
+    /// `u32`: bytes each packet takes on the wire beyond what the kernel counts.
+    pub const OVERHEAD: &str = "OVERHEAD";
+    /// `u32`: 1 reads the clock from the map `CLOCK`.
+    pub const FAKE_CLOCK: &str = "FAKE_CLOCK";
+    /// `u8`: aya-log's level, 0 is off.
+    pub const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+}
+
+/// Value of [`global::LINK_HEADER_LEN`] for a device without a link header.
+pub const NO_LINK_HEADER: u32 = 0;
+
+/// Priority of our clsact filter, where the kernel has no tcx.
+pub const CLSACT_PRIORITY: u16 = 1;
+
+/// Handle of our clsact filter: the identity it is found by again.
+pub const CLSACT_HANDLE: u32 = 0x5a9e;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_keeps_every_name_whole() {
+        for name in PINNED_MAPS.iter().chain([&PROGRAM, &CLOCK]) {
+            assert!(name.len() <= 15, "{name}");
+        }
+    }
+}

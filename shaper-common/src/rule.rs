@@ -1,0 +1,142 @@
+//! What the rule maps hold: keys, rules and the policy's head.
+//!
+//! Rules and buckets live apart: a rule names its bucket by number, so replacing every rule touches no bucket.
+
+use crate::pacing::Limit;
+
+/// Number of policy slots: the one in use and the one being built.
+pub const N_SLOTS: u32 = 2;
+
+/// What a rule does with the packets it covers; [`Rule::kind`].
+pub mod kind {
+    /// Never limited; also what an all-zero rule means.
+    pub const EXEMPT: u32 = 0;
+    /// Limited by [`super::Rule::limit`].
+    pub const LIMITED: u32 = 1;
+}
+
+/// One rule of the policy in force. Written by the loader, read for each packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Rate, burst, horizon and marking threshold.
+    pub limit: Limit,
+    /// Number of its bucket; see [`crate::bucket::position`].
+    pub bucket: u32,
+    /// One of [`kind`].
+    pub kind: u32,
+}
+
+// No padding, and small: a million of them are resident.
+const _: () = assert!(size_of::<Rule>() == 40);
+
+/// Key of an exact IPv4 destination.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key4 {
+    /// Service number; zero covers every service.
+    pub service: u32,
+    /// Address in network order.
+    pub address: [u8; 4],
+}
+
+/// Key of an exact IPv6 destination.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key6 {
+    /// Service number; zero covers every service.
+    pub service: u32,
+    /// Address in network order, as four words: the kernel hashes words faster than bytes.
+    pub address: [u32; 4],
+}
+
+/// Data part of an IPv4 prefix key. The service comes first, so it is matched whole.
+pub type PrefixData4 = Key4;
+
+/// Data part of an IPv6 prefix key. The trie keeps a value behind its key: eight-byte words keep it aligned.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PrefixData6 {
+    /// Always zero.
+    pub zero: u32,
+    /// Service number; zero covers every service.
+    pub service: u32,
+    /// Address in network order.
+    pub address: [u32; 4],
+}
+
+/// Bits that come before the address in a [`PrefixData4`]: add them to the prefix length.
+pub const PREFIX4_FIXED_BITS: u32 = 32;
+
+/// Bits that come before the address in a [`PrefixData6`].
+pub const PREFIX6_FIXED_BITS: u32 = 64;
+
+const _: () = assert!(size_of::<PrefixData4>() == 8 && size_of::<PrefixData6>() == 24);
+
+/// What a policy contains; [`PolicyHead::features`]. A table that is empty is not consulted.
+pub mod feature {
+    /// There are exact IPv4 destinations.
+    pub const EXACT4: u32 = 1;
+    /// There are exact IPv6 destinations.
+    pub const EXACT6: u32 = 2;
+    /// There are IPv4 prefixes, exempt ones included.
+    pub const PREFIX4: u32 = 4;
+    /// There are IPv6 prefixes, exempt ones included.
+    pub const PREFIX6: u32 = 8;
+    /// There is a rule for all the rest.
+    pub const ANY: u32 = 16;
+}
+
+/// Head of one policy slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PolicyHead {
+    /// The rule for every destination that no table holds.
+    pub any: Rule,
+    /// Bits of [`feature`].
+    pub features: u32,
+    /// Always zero.
+    pub zero: u32,
+}
+
+const _: () = assert!(size_of::<PolicyHead>() == 48);
+
+/// Which slot is in force: one write makes a whole policy current.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Active {
+    /// Slot number, below [`N_SLOTS`].
+    pub slot: u32,
+}
+
+/// Who made the pinned maps, so that objects of another layout are never reused blindly.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// [`crate::names::MAGIC`].
+    pub magic: u64,
+    /// [`crate::names::LAYOUT_VERSION`].
+    pub layout_version: u64,
+    /// Identifies the kernel object that was loaded last.
+    pub build_id: u64,
+}
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::{Active, Key4, Key6, Meta, PolicyHead, PrefixData6, Rule};
+
+    // SAFETY: `repr(C)`, no padding (sizes asserted or all fields alike), every bit pattern is valid.
+    unsafe impl aya::Pod for Rule {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Key4 {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Key6 {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for PrefixData6 {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for PolicyHead {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Active {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Meta {}
+}

@@ -1,0 +1,2 @@
+//! shaper
+fn main() {}

@@ -1,0 +1,3 @@
+//! Rules, known to be valid.
+
+pub mod tables;
