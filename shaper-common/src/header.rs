@@ -58,12 +58,12 @@ pub const fn is_never_limited_v6(words: [u32; 4]) -> bool {
 #[inline]
 #[must_use]
 pub const fn words(octets: [u8; 16]) -> [u32; 4] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+    let (chunks, _) = octets.as_chunks::<4>();
     [
-        u32::from_ne_bytes([a, b, c, d]),
-        u32::from_ne_bytes([e, f, g, h]),
-        u32::from_ne_bytes([i, j, k, l]),
-        u32::from_ne_bytes([m, n, o, p]),
+        u32::from_ne_bytes(chunks[0]),
+        u32::from_ne_bytes(chunks[1]),
+        u32::from_ne_bytes(chunks[2]),
+        u32::from_ne_bytes(chunks[3]),
     ]
 }
 
