@@ -1,0 +1,172 @@
+//! `cargo xtask lab`: runs a command in a guest with a stock Debian kernel.
+//!
+//! QEMU emulates the processor, so this needs no rights and no virtualisation. The
+//! guest's root is an initramfs and gone when the command ends.
+
+mod cpio;
+mod initramfs;
+mod qemu;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::setup::{self, Kernel};
+
+pub(crate) use initramfs::GuestFile;
+pub(crate) use qemu::Outcome;
+
+/// Run a command in a guest with a stock Debian kernel.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The guest's kernel.
+    #[arg(short, long, value_enum)]
+    kernel: Kernel,
+    /// One guest nanosecond per executed instruction: exact, and the same every time. One processor.
+    #[arg(long)]
+    icount: bool,
+    /// The guest's processors.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    smp: u32,
+    /// The guest's memory, in MiB.
+    #[arg(long, value_name = "MB", default_value_t = 2048)]
+    mem: u32,
+    /// Give up after this many seconds, with exit code 124.
+    #[arg(long, value_name = "S", default_value_t = 600)]
+    timeout: u64,
+    /// A file or folder to copy into the guest, programs with the libraries they need.
+    #[arg(long = "file", value_name = "SRC[:DEST]")]
+    files: Vec<String>,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// Runs the command.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let mut guest = Guest::new(options.kernel);
+    guest.icount = options.icount;
+    guest.smp = options.smp;
+    guest.mem_mib = options.mem;
+    guest.timeout = Duration::from_secs(options.timeout);
+    for file in &options.files {
+        guest.files.push(guest_file(file)?);
+    }
+    guest.script = format!("exec {}\n", quoted(&options.command));
+    let outcome = guest.run(&mut |bytes| {
+        let mut stdout = io::stdout().lock();
+        // Whoever read our output may have gone; the guest's exit code still counts.
+        let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    })?;
+    if outcome.code != 0 {
+        eprintln!(
+            "lab: exit code {}; the guest's console is in {}",
+            outcome.code,
+            outcome.console.display()
+        );
+    }
+    Ok(ExitCode::from(outcome.code))
+}
+
+/// A guest that is about to run.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    /// Its kernel.
+    pub(crate) kernel: Kernel,
+    /// Whether its clock counts instructions.
+    pub(crate) icount: bool,
+    /// Its processors; one if `icount`.
+    pub(crate) smp: u32,
+    /// Its memory.
+    pub(crate) mem_mib: u32,
+    /// How long it may take.
+    pub(crate) timeout: Duration,
+    /// What is copied into it.
+    pub(crate) files: Vec<GuestFile>,
+    /// What dash runs.
+    pub(crate) script: String,
+}
+
+impl Guest {
+    /// A guest that does nothing yet.
+    pub(crate) fn new(kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            icount: false,
+            smp: 2,
+            mem_mib: 2048,
+            timeout: Duration::from_secs(600),
+            files: Vec::new(),
+            script: String::new(),
+        }
+    }
+
+    /// Boots it, hands the script's output to `sink` as it comes, and waits for the end.
+    pub(crate) fn run(&self, sink: &mut dyn FnMut(&[u8])) -> Result<Outcome> {
+        let kernel = setup::need_kernel(self.kernel)?;
+        qemu::run(self, &kernel, sink)
+    }
+}
+
+/// A `--file` argument; a name without a slash is looked up in `PATH`.
+fn guest_file(argument: &str) -> Result<GuestFile> {
+    let (from, to) = match argument.split_once(':') {
+        Some((from, to)) => (from, Some(to)),
+        None => (argument, None),
+    };
+    let path = if from.contains('/') || PathBuf::from(from).exists() {
+        PathBuf::from(from)
+    } else {
+        crate::process::which(from).with_context(|| format!("no program `{from}` in PATH"))?
+    };
+    let from = std::path::absolute(path)?;
+    anyhow::ensure!(from.exists(), "no file `{}`", from.display());
+    let to = to.map_or_else(|| from.clone(), PathBuf::from);
+    anyhow::ensure!(
+        to.is_absolute(),
+        "`{}`: the path in the guest starts with a slash",
+        to.display()
+    );
+    Ok(GuestFile { from, to })
+}
+
+/// The words as a shell reads them back.
+pub(crate) fn quoted(words: &[String]) -> String {
+    let words: Vec<_> = words
+        .iter()
+        .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
+        .collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_survive_the_shell() {
+        let words = ["a b", "it's", "$x \"y\" \\"].map(str::to_owned);
+        assert_eq!(quoted(&words), r#"'a b' 'it'\''s' '$x "y" \'"#);
+    }
+
+    #[test]
+    fn a_file_has_a_place_in_the_guest() {
+        let file = guest_file("/etc/passwd:/lab/users").unwrap();
+        assert_eq!(
+            file,
+            GuestFile {
+                from: "/etc/passwd".into(),
+                to: "/lab/users".into()
+            }
+        );
+        assert_eq!(
+            guest_file("/etc/passwd").unwrap().to,
+            PathBuf::from("/etc/passwd")
+        );
+        assert!(guest_file("/etc/passwd:users").is_err());
+        assert!(guest_file("/no/such/file").is_err());
+    }
+}

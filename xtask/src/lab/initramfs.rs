@@ -1,0 +1,342 @@
+//! What is in a guest: a base for each kernel, kept in the cache, and a little for each run.
+
+use std::collections::BTreeSet;
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File};
+use std::hash::{Hash as _, Hasher as _};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::process::{self, TempDir, with_suffix};
+use crate::setup::KernelFiles;
+
+use super::cpio::Archive;
+
+/// Programs of this machine that every guest has. The shell is dash: busybox's would put its own `ip` first.
+const PROGRAMS: [&str; 19] = [
+    "busybox",
+    "dash",
+    "ip",
+    "tc",
+    "ss",
+    "bridge",
+    "ethtool",
+    "iperf3",
+    "ping",
+    "nft",
+    "modprobe",
+    "unshare",
+    "nsenter",
+    "setpriv",
+    "timeout",
+    "flock",
+    "sysctl",
+    "xtables-nft-multi",
+    "xtables-legacy-multi",
+];
+/// Names that a program goes by, besides its own.
+const ALIASES: [(&str, &str); 8] = [
+    ("/usr/bin/sh", "dash"),
+    ("/usr/sbin/iptables", "xtables-nft-multi"),
+    ("/usr/sbin/iptables-nft", "xtables-nft-multi"),
+    ("/usr/sbin/ip6tables", "xtables-nft-multi"),
+    ("/usr/sbin/ip6tables-nft", "xtables-nft-multi"),
+    ("/usr/sbin/iptables-legacy", "xtables-legacy-multi"),
+    ("/usr/sbin/ip6tables-legacy", "xtables-legacy-multi"),
+    ("/usr/sbin/insmod", "modprobe"),
+];
+/// Data that those programs read.
+const DATA: [&str; 5] = [
+    "/etc/iproute2",
+    "/etc/protocols",
+    "/etc/services",
+    "/usr/share/iproute2",
+    "/usr/lib/x86_64-linux-gnu/xtables",
+];
+/// Modules that every guest has, below the kernel's folder; a name covers the module or the folder.
+const MODULES: [&str; 26] = [
+    "net",
+    "lib",
+    "crypto",
+    "arch/x86/crypto",
+    "drivers/net/bonding",
+    "drivers/net/dummy",
+    "drivers/net/geneve",
+    "drivers/net/ifb",
+    "drivers/net/ipvlan",
+    "drivers/net/macvlan",
+    "drivers/net/macvtap",
+    "drivers/net/net_failover",
+    "drivers/net/netdevsim",
+    "drivers/net/nlmon",
+    "drivers/net/tap",
+    "drivers/net/team",
+    "drivers/net/tun",
+    "drivers/net/veth",
+    "drivers/net/virtio_net",
+    "drivers/net/vrf",
+    "drivers/net/vxlan",
+    "drivers/net/wireguard",
+    "net/core/failover",
+    "drivers/net/macsec",
+    "drivers/net/eql",
+    "drivers/net/amt",
+];
+/// Modules that are loaded before the command runs; those a kernel lacks are left out.
+const PRELOADED: &str = "veth sch_fq sch_fq_codel sch_htb sch_prio sch_tbf sch_sfq sch_netem sch_mqprio sch_multiq \
+    sch_ingress cls_bpf cls_fw cls_u32 cls_matchall cls_flower act_gact act_mirred act_bpf act_skbedit act_police dummy \
+    ifb tun 8021q bonding bridge vxlan geneve wireguard ip_gre ip6_gre ipip sit ip6_tunnel macvlan ipvlan vrf tcp_bbr \
+    nf_tables nft_compat";
+
+/// A file of this machine that a guest gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GuestFile {
+    /// Here.
+    pub(crate) from: PathBuf,
+    /// There.
+    pub(crate) to: PathBuf,
+}
+
+/// The base for a kernel: the archive, and the paths that it holds.
+pub(super) fn base(kernel: &KernelFiles) -> Result<(PathBuf, BTreeSet<PathBuf>)> {
+    let dir = process::cache()?.join("initramfs");
+    fs::create_dir_all(&dir)?;
+    let version = kernel
+        .modules
+        .file_name()
+        .context("the kernel's modules have no folder")?
+        .to_string_lossy();
+    let archive = dir.join(format!("{version}-{:016x}.cpio", fingerprint(kernel)?));
+    let list = with_suffix(&archive, ".list");
+    if archive.exists() && list.exists() {
+        let paths = fs::read_to_string(&list)?.lines().map(PathBuf::from).collect();
+        return Ok((archive, paths));
+    }
+    // Older bases of the same kernel are of no use any more.
+    for old in fs::read_dir(&dir)?.flatten() {
+        if old
+            .file_name()
+            .to_string_lossy()
+            .starts_with(&format!("{version}-"))
+        {
+            let _ = fs::remove_file(old.path());
+        }
+    }
+    eprintln!("lab: packing the base of the guests with kernel {version}");
+    let temporary = TempDir::new_in(&dir, "base")?;
+    let file = temporary.path().join("base.cpio");
+    let paths = write_base(kernel, &file, temporary.path())?;
+    let lines: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+    fs::write(temporary.path().join("list"), lines.join("\n"))?;
+    fs::rename(temporary.path().join("list"), &list)?;
+    fs::rename(&file, &archive)?;
+    Ok((archive, paths))
+}
+
+/// Changes whenever anything that goes into the base does.
+fn fingerprint(kernel: &KernelFiles) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    (
+        include_str!("init.sh"),
+        include_str!("initramfs.rs"),
+        include_str!("cpio.rs"),
+    )
+        .hash(&mut hasher);
+    let programs = PROGRAMS.iter().filter_map(|name| process::which(name));
+    for path in programs.chain([kernel.modules.clone()]) {
+        let metadata = fs::metadata(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        (&path, metadata.len(), metadata.modified()?).hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}
+
+fn write_base(kernel: &KernelFiles, file: &Path, temporary: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut archive = Archive::new(BufWriter::new(File::create(file)?), BTreeSet::new());
+    for (path, to) in [
+        ("/bin", "usr/bin"),
+        ("/sbin", "usr/sbin"),
+        ("/lib", "usr/lib"),
+        ("/lib64", "usr/lib64"),
+    ] {
+        archive.link(Path::new(path), to)?;
+    }
+    for dir in [
+        "dev",
+        "etc",
+        "lab",
+        "mnt",
+        "proc",
+        "root",
+        "run",
+        "sys",
+        "tmp",
+        "usr/lib64",
+        "usr/sbin",
+        "var/lib",
+    ] {
+        archive.directory(&Path::new("/").join(dir))?;
+    }
+    archive.link(Path::new("/var/run"), "/run")?;
+    archive.link(Path::new("/etc/mtab"), "/proc/self/mounts")?;
+    archive.file(
+        Path::new("/etc/passwd"),
+        0o644,
+        b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
+    )?;
+    archive.file(Path::new("/etc/group"), 0o644, b"root:x:0:\nnogroup:x:65534:\n")?;
+    archive.file(
+        Path::new("/etc/hosts"),
+        0o644,
+        b"127.0.0.1 localhost\n::1 localhost\n",
+    )?;
+    for name in PROGRAMS {
+        if let Some(program) = process::which(name) {
+            let program = fs::canonicalize(program)?;
+            let place = if ["busybox", "dash"].contains(&name) {
+                "/usr/bin"
+            } else {
+                "/usr/sbin"
+            };
+            add_program(&mut archive, &program, &Path::new(place).join(name))?;
+        }
+    }
+    for (alias, name) in ALIASES {
+        let place = if name == "dash" { "/usr/bin" } else { "/usr/sbin" };
+        if archive.has(&Path::new(place).join(name)) {
+            archive.link(Path::new(alias), &format!("{place}/{name}"))?;
+        }
+    }
+    let busybox = process::which("busybox").context("no busybox; run `cargo xtask setup packages`")?;
+    for applet in process::output(Command::new(busybox).arg("--list"))?.lines() {
+        archive.link(&Path::new("/usr/lib/busybox").join(applet), "/usr/bin/busybox")?;
+    }
+    for data in DATA.map(Path::new).into_iter().filter(|path| path.exists()) {
+        archive.copy(data, data)?;
+        if data.is_dir() {
+            for plugin in fs::read_dir(data)?
+                .flatten()
+                .filter(|file| file.path().extension().is_some_and(|e| e == "so"))
+            {
+                add_libraries(&mut archive, &plugin.path())?;
+            }
+        }
+    }
+    let modules = unpack_modules(kernel, temporary)?;
+    archive.copy(&modules, Path::new("/usr/lib/modules"))?;
+    archive.file(Path::new("/lab/modules"), 0o644, PRELOADED.as_bytes())?;
+    archive.file(Path::new("/init"), 0o755, include_bytes!("init.sh"))?;
+    archive.finish()
+}
+
+/// What one run adds: its files with their libraries, its script and its token.
+pub(super) fn write_run(
+    file: &Path,
+    base: BTreeSet<PathBuf>,
+    files: &[GuestFile],
+    script: &str,
+    token: &str,
+) -> Result<()> {
+    let mut archive = Archive::new(BufWriter::new(File::create(file)?), base);
+    for GuestFile { from, to } in files {
+        if from.is_dir() {
+            archive.copy(from, to)?;
+        } else {
+            add_program(&mut archive, from, to)?;
+        }
+    }
+    archive.file(Path::new("/lab/run"), 0o644, script.as_bytes())?;
+    archive.file(Path::new("/lab/token"), 0o644, token.as_bytes())?;
+    archive.finish().map(drop)
+}
+
+fn add_program<W: std::io::Write>(archive: &mut Archive<W>, from: &Path, to: &Path) -> Result<()> {
+    archive.copy(from, to)?;
+    add_libraries(archive, from)
+}
+
+/// Adds the shared libraries that a program needs, where it will look for them.
+fn add_libraries<W: std::io::Write>(archive: &mut Archive<W>, program: &Path) -> Result<()> {
+    // It fails for a script and for a static program: those need none.
+    let Ok(text) = process::output(Command::new("ldd").arg(program)) else {
+        return Ok(());
+    };
+    for library in text
+        .lines()
+        .filter_map(library)
+        .filter(|library| library.exists())
+    {
+        if !archive.has(library) {
+            archive.copy(&fs::canonicalize(library)?, library)?;
+        }
+    }
+    Ok(())
+}
+
+/// The path in a line of `ldd`.
+fn library(line: &str) -> Option<&Path> {
+    let (path, _) = line.split_once(" (0x")?;
+    let path = path.rsplit("=> ").next()?.trim();
+    path.starts_with('/').then(|| Path::new(path))
+}
+
+/// Unpacks the modules and indexes them; returns the folder that stands for `/lib/modules`.
+fn unpack_modules(kernel: &KernelFiles, temporary: &Path) -> Result<PathBuf> {
+    let root = temporary.join("root");
+    let version = kernel
+        .modules
+        .file_name()
+        .context("the kernel's modules have no folder")?;
+    let target = root.join("lib/modules").join(version);
+    for name in MODULES {
+        let plain = kernel.modules.join("kernel").join(name);
+        let to = target.join("kernel").join(name);
+        for suffix in ["", ".ko", ".ko.xz", ".ko.zst"] {
+            let (from, to) = (with_suffix(&plain, suffix), with_suffix(&to, suffix));
+            if from.exists() && !to.exists() {
+                fs::create_dir_all(to.parent().context("a module has a folder")?)?;
+                process::output(Command::new("cp").arg("-r").arg(from).arg(to))?;
+            }
+        }
+    }
+    // Emulated, unpacking is slow: do it here, once.
+    process::output(Command::new("find").arg(&target).args([
+        "-name",
+        "*.ko.xz",
+        "-exec",
+        "xz",
+        "--decompress",
+        "{}",
+        "+",
+    ]))?;
+    for name in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
+        if kernel.modules.join(name).exists() {
+            fs::copy(kernel.modules.join(name), target.join(name))?;
+        }
+    }
+    let depmod = process::which("depmod").context("no depmod; run `cargo xtask setup packages`")?;
+    process::output(Command::new(depmod).arg("-b").arg(&root).arg(version))?;
+    Ok(root.join("lib/modules"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_read_from_ldd() {
+        let of = |line| library(line).map(|path| path.to_string_lossy().into_owned());
+        assert_eq!(
+            of("\tlibc.so.6 => /lib/libc.so.6 (0x00007f)"),
+            Some("/lib/libc.so.6".to_owned())
+        );
+        assert_eq!(
+            of("\t/lib64/ld-linux-x86-64.so.2 (0x00007f)"),
+            Some("/lib64/ld-linux-x86-64.so.2".to_owned())
+        );
+        assert_eq!(of("\tlinux-vdso.so.1 (0x00007f)"), None);
+        assert_eq!(of("\tnot a dynamic executable"), None);
+    }
+}
