@@ -1,0 +1,163 @@
+//! What can be typed: the global options and the list of commands.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use super::{Context, Format, Verbosity};
+use super::{apply, check, doctor, down, get, kernel_log, list, reload, set, status, unset, up};
+use crate::paths::{self, Paths};
+use crate::view::Unit;
+
+/// Limits how fast this server sends to each client: by delaying packets, not by dropping them.
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "shaper",
+    version,
+    about,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Interfaces, separated by commas.
+    #[arg(
+        short,
+        long = "interface",
+        value_name = "IFACE",
+        value_delimiter = ',',
+        global = true
+    )]
+    interfaces: Vec<String>,
+    /// How results are written.
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        global = true
+    )]
+    output: Format,
+    /// Rates in bits per second.
+    #[arg(long, global = true, conflicts_with = "bytes")]
+    bits: bool,
+    /// Rates in bytes per second.
+    #[arg(long, global = true)]
+    bytes: bool,
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", env = "SHAPER_CONFIG", default_value = paths::CONFIG, global = true)]
+    config: PathBuf,
+    /// Say nothing but results and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say every step.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// When to colour; NO_COLOR is honoured.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true)]
+    color: Color,
+    /// Where program, links and maps are pinned.
+    #[arg(long, value_name = "DIR", env = "SHAPER_BPFFS_DIR", default_value = paths::BPFFS, global = true, hide_short_help = true)]
+    bpffs_dir: PathBuf,
+    /// Where the lock and the running policy are kept.
+    #[arg(long, value_name = "DIR", env = "SHAPER_RUN_DIR", default_value = paths::RUN, global = true, hide_short_help = true)]
+    run_dir: PathBuf,
+    /// Where the rules of `shaper set` are kept.
+    #[arg(long, value_name = "DIR", env = "SHAPER_STATE_DIR", default_value = paths::STATE, global = true, hide_short_help = true)]
+    state_dir: PathBuf,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    fn is_on(self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                    && std::io::stdout().is_terminal()
+            }
+        }
+    }
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    #[command(visible_aliases = ["show", "ls"])]
+    List(list::Args),
+    Get(get::Args),
+    Set(set::Args),
+    #[command(visible_aliases = ["del", "rm"])]
+    Unset(unset::Args),
+    Check(check::Args),
+    Apply(apply::Args),
+    Reload(reload::Args),
+    Up(up::Args),
+    Down(down::Args),
+    Status(status::Args),
+    Doctor(doctor::Args),
+    KernelLog(kernel_log::Args),
+}
+
+impl Cli {
+    /// What the global options mean.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        let global = &self.global;
+        Context {
+            paths: Paths {
+                bpffs: global.bpffs_dir.clone(),
+                run: global.run_dir.clone(),
+                state: global.state_dir.clone(),
+                config: global.config.clone(),
+            },
+            interfaces: global.interfaces.clone(),
+            format: global.output,
+            unit: if global.bytes { Unit::Bytes } else { Unit::Bits },
+            verbosity: match (global.quiet, global.verbose) {
+                (true, _) => Verbosity::Quiet,
+                (_, true) => Verbosity::Verbose,
+                _ => Verbosity::Normal,
+            },
+            is_coloured: global.color.is_on(),
+        }
+    }
+
+    /// Runs the command; results go to `out`.
+    pub(super) fn run(&self, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+        match &self.command {
+            Command::List(args) => list::run(args, context, out),
+            Command::Get(args) => get::run(args, context, out),
+            Command::Set(args) => set::run(args, context, out),
+            Command::Unset(args) => unset::run(args, context, out),
+            Command::Check(args) => check::run(args, context, out),
+            Command::Apply(args) => apply::run(args, context, out),
+            Command::Reload(args) => reload::run(args, context, out),
+            Command::Up(args) => up::run(args, context, out),
+            Command::Down(args) => down::run(args, context, out),
+            Command::Status(args) => status::run(args, context, out),
+            Command::Doctor(args) => doctor::run(args, context, out),
+            Command::KernelLog(args) => kernel_log::run(args, context, out),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What every command is given besides its own arguments.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use crate::paths::Paths;
+use crate::view::Unit;
+
+/// How results are written to standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned columns for people.
+    #[default]
+    Table,
+    /// Tab-separated, without a header, in base units: for awk.
+    Plain,
+    /// One JSON document.
+    Json,
+    /// One JSON object per line.
+    Jsonl,
+}
+
+impl Format {
+    /// Whether a program reads the output.
+    #[must_use]
+    pub fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Jsonl)
+    }
+}
+
+/// How much is said on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// Warnings and notes.
+    #[default]
+    Normal,
+    /// Every step.
+    Verbose,
+}
+
+/// What every command is given besides its own arguments.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// Where things are kept.
+    pub paths: Paths,
+    /// Interfaces named by `-i`; empty means those of the configuration.
+    pub interfaces: Vec<String>,
+    /// How results are written.
+    pub format: Format,
+    /// Whether people read bits or bytes per second.
+    pub unit: Unit,
+    /// How much is said on standard error.
+    pub verbosity: Verbosity,
+    /// Whether standard output may be coloured.
+    pub is_coloured: bool,
+}
+
+impl Context {
+    /// Tells the operator something on standard error, unless `-q`.
+    pub fn note(&self, text: impl Display) {
+        if self.verbosity >= Verbosity::Normal {
+            say(&text);
+        }
+    }
+
+    /// Tells the operator a detail on standard error, with `-v` only.
+    pub fn detail(&self, text: impl Display) {
+        if self.verbosity >= Verbosity::Verbose {
+            say(&text);
+        }
+    }
+}
+
+/// Nothing can be done about a standard error that is closed.
+fn say(text: &dyn Display) {
+    let _ = writeln!(std::io::stderr(), "shaper: {text}");
+}

@@ -1,0 +1,13 @@
+//! `shaper list`: the rules in force.
+
+use std::io::Write;
+
+use super::Context;
+
+/// List the rules in force
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args, _context: &Context, _out: &mut impl Write) -> anyhow::Result<()> {
+    anyhow::bail!("not implemented")
+}

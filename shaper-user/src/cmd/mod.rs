@@ -1,0 +1,43 @@
+//! The command line: one command, one file.
+
+mod cli;
+mod context;
+mod failure;
+
+mod apply;
+mod change;
+mod check;
+mod doctor;
+mod down;
+mod get;
+mod kernel_log;
+mod list;
+mod reload;
+mod set;
+mod status;
+mod unset;
+mod up;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use clap::Parser;
+
+pub(crate) use change::Change;
+pub use cli::Cli;
+pub use context::{Context, Format, Verbosity};
+pub(crate) use failure::Failure;
+
+/// Parses `args`, runs one command, and says how it went: the exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>, out: &mut impl Write) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return failure::usage(&error, &args),
+    };
+    let context = cli.context();
+    match cli.run(&context, out) {
+        Ok(()) => 0,
+        Err(error) => failure::report(&error, &context),
+    }
+}
