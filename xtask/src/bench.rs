@@ -1,8 +1,190 @@
-//! stub
-use std::process::ExitCode;
-/// stub
+//! `cargo xtask bench`: what a packet costs, written into docs/benchmarks.md.
+//!
+//! The program `bench` of `shaper-tests` measures; this runs it in guests whose clock
+//! counts instructions, and on this machine, and makes a table of its lines.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::demo::build;
+use crate::lab::{Guest, GuestFile};
+use crate::process;
+use crate::setup::Kernel;
+
+const PAGE: &str = "docs/benchmarks.md";
+const START: &str = "<!-- written by `cargo xtask bench` -->";
+const END: &str = "<!-- end of what `cargo xtask bench` writes -->";
+
+/// Count the instructions that a packet costs, and write the table in docs/benchmarks.md.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
-pub(crate) fn run(_o: &Options) -> anyhow::Result<ExitCode> {
+pub(crate) struct Options {
+    /// Only guests with these kernels.
+    #[arg(short, long, value_enum, num_args = 1..)]
+    kernel: Vec<Kernel>,
+    /// Do not measure on this machine.
+    #[arg(long)]
+    no_native: bool,
+    /// Print the table and leave the page alone.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let (shaper, bench) = (build("shaper")?, build("bench")?);
+    let mut table = Table::default();
+    for kernel in Kernel::ALL {
+        if !options.kernel.is_empty() && !options.kernel.contains(&kernel) {
+            continue;
+        }
+        let text = in_guest(kernel, &shaper, &bench)?;
+        ensure!(
+            table.read(&text) > 0,
+            "the benchmark printed no result with kernel {}",
+            kernel.name()
+        );
+    }
+    if !options.no_native && process::is_root() {
+        println!("bench: on this machine");
+        let text = process::output(Command::new(&bench).env("SHAPER_BIN", &shaper))?;
+        print!("{text}");
+        table.read(&text);
+    }
+    let table = table.to_markdown();
+    println!("\n{table}");
+    if !options.dry_run {
+        write(&process::workspace().join(PAGE), &table)?;
+        println!("bench: wrote {PAGE}");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the benchmark prints in a guest.
+fn in_guest(kernel: Kernel, shaper: &Path, bench: &Path) -> Result<String> {
+    println!("bench: kernel {}", kernel.name());
+    let mut guest = Guest::new(kernel, "export SHAPER_BIN=/usr/bin/shaper\nexec /lab/bench\n");
+    guest.icount = true;
+    guest.timeout = Duration::from_mins(30);
+    guest.files.push(GuestFile {
+        from: shaper.to_owned(),
+        to: "/usr/bin/shaper".into(),
+    });
+    guest.files.push(GuestFile {
+        from: bench.to_owned(),
+        to: "/lab/bench".into(),
+    });
+    let mut text = Vec::new();
+    let outcome = guest.run(&mut |bytes| {
+        // Whoever read our output may have gone; the table is still written.
+        let _ = io::stdout().write_all(bytes).and_then(|()| io::stdout().flush());
+        text.extend(bytes);
+    })?;
+    ensure!(
+        outcome.code == 0,
+        "the benchmark failed with kernel {}; the guest's console is in {}",
+        kernel.name(),
+        outcome.console.display()
+    );
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Results by path (in the order they came) and by kernel.
+#[derive(Debug, Default)]
+struct Table {
+    kernels: Vec<String>,
+    paths: Vec<String>,
+    cells: BTreeMap<(String, String), String>,
+}
+
+impl Table {
+    /// Takes the lines that are results, such as `{"kernel":"6.12","path":"ipv4 paced","instructions":231}`.
+    fn read(&mut self, text: &str) -> usize {
+        let mut n_results = 0;
+        for line in text.lines() {
+            let Ok(result) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
+            let (Some(kernel), Some(path)) = (result["kernel"].as_str(), result["path"].as_str()) else {
+                continue;
+            };
+            let cell = match (&result["instructions"], &result["nanoseconds"]) {
+                (Value::Number(number), _) => number.to_string(),
+                (_, Value::Number(number)) => format!("{number} ns"),
+                _ => continue,
+            };
+            for (known, name) in [(&mut self.kernels, kernel), (&mut self.paths, path)] {
+                if !known.iter().any(|known| known == name) {
+                    known.push(name.to_owned());
+                }
+            }
+            self.cells.insert((path.to_owned(), kernel.to_owned()), cell);
+            n_results += 1;
+        }
+        n_results
+    }
+
+    fn to_markdown(&self) -> String {
+        let mut text = format!(
+            "| path | {} |\n|---|{}\n",
+            self.kernels.join(" | "),
+            "---:|".repeat(self.kernels.len())
+        );
+        for path in &self.paths {
+            let _ = write!(text, "| {path} |");
+            for kernel in &self.kernels {
+                let cell = self.cells.get(&(path.clone(), kernel.clone()));
+                let _ = write!(text, " {} |", cell.map_or("", String::as_str));
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Puts the table between the page's marks.
+fn write(page: &Path, table: &str) -> Result<()> {
+    let text =
+        fs::read_to_string(page).unwrap_or_else(|_| format!("# What a packet costs\n\n{START}\n{END}\n"));
+    let text = replaced(&text, table)
+        .with_context(|| format!("`{}` has no lines `{START}` and `{END}`", page.display()))?;
+    fs::write(page, text).with_context(|| format!("cannot write `{}`", page.display()))
+}
+
+fn replaced(page: &str, table: &str) -> Option<String> {
+    let (before, rest) = page.split_once(START)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{START}\n\n{table}\n{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_become_a_table_with_a_column_for_each_kernel() {
+        let mut table = Table::default();
+        let text = "noise\n{\"kernel\":\"6.1\",\"path\":\"miss\",\"instructions\":140}\n\
+            {\"kernel\":\"6.12\",\"path\":\"miss\",\"instructions\":141}\n{\"kernel\":\"host\",\"path\":\"paced\",\"nanoseconds\":52.5}\n";
+        assert_eq!(table.read(text), 3);
+        assert_eq!(
+            table.to_markdown(),
+            "| path | 6.1 | 6.12 | host |\n|---|---:|---:|---:|\n| miss | 140 | 141 |  |\n| paced |  |  | 52.5 ns |\n"
+        );
+    }
+
+    #[test]
+    fn only_what_is_between_the_marks_is_replaced() {
+        let page = format!("before\n{START}\nold\n{END}\nafter\n");
+        let expected = format!("before\n{START}\n\nnew\n\n{END}\nafter\n");
+        assert_eq!(replaced(&page, "new\n"), Some(expected));
+        assert_eq!(replaced("no marks", "new\n"), None);
+    }
 }

@@ -4,7 +4,9 @@
 //! guest's root is an initramfs and gone when the command ends.
 
 mod cpio;
+mod frames;
 mod initramfs;
+mod modules;
 mod qemu;
 
 use std::io::{self, Write as _};
@@ -47,7 +49,7 @@ pub(crate) struct Options {
 
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let mut guest = Guest::new(options.kernel);
+    let mut guest = Guest::new(options.kernel, format!("exec {}\n", quoted(&options.command)));
     guest.icount = options.icount;
     guest.smp = options.smp;
     guest.mem_mib = options.mem;
@@ -55,7 +57,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     for file in &options.files {
         guest.files.push(guest_file(file)?);
     }
-    guest.script = format!("exec {}\n", quoted(&options.command));
     let outcome = guest.run(&mut |bytes| {
         let mut stdout = io::stdout().lock();
         // Whoever read our output may have gone; the guest's exit code still counts.
@@ -91,16 +92,16 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// A guest that does nothing yet.
-    pub(crate) fn new(kernel: Kernel) -> Self {
+    /// A guest with this kernel that runs this script.
+    pub(crate) fn new(kernel: Kernel, script: impl Into<String>) -> Self {
         Self {
             kernel,
             icount: false,
             smp: 2,
             mem_mib: 2048,
-            timeout: Duration::from_secs(600),
+            timeout: Duration::from_mins(10),
             files: Vec::new(),
-            script: String::new(),
+            script: script.into(),
         }
     }
 

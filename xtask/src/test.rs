@@ -1,8 +1,243 @@
-//! stub
-use std::process::ExitCode;
-/// stub
+//! `cargo xtask test`: the whole of what a change must pass.
+//!
+//! Layers, the fast ones first. All are run, even when one fails; a layer that ran no
+//! test, skipped one or lost a test program has failed.
+
+mod layer;
+mod libtest;
+mod programs;
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::cargo::cargo;
+use crate::setup::{self, Kernel, Part};
+use crate::{ebpf, process, tidy};
+
+use layer::{Outcome, check, layer, stream};
+
+/// Run the tests: by default all of them, which is what CI does.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
-pub(crate) fn run(_o: &Options) -> anyhow::Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+pub(crate) struct Options {
+    /// Only these layers.
+    #[arg(value_enum, value_name = "LAYER")]
+    layers: Vec<Layer>,
+    /// Only guests with these kernels.
+    #[arg(short, long, value_enum, num_args = 1..)]
+    kernel: Vec<Kernel>,
+    /// Only tests whose name contains this; without LAYER, only layers that have tests.
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+    /// A guest may take this many seconds.
+    #[arg(long, value_name = "S", default_value_t = 2400)]
+    timeout: u64,
+}
+
+/// A kind of test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Layer {
+    /// Rules about the source that no compiler knows.
+    Tidy,
+    /// Formatting.
+    Fmt,
+    /// Lints, for this machine and for the kernel program's own target.
+    Clippy,
+    /// Whether the checked-in object is what the source gives.
+    Ebpf,
+    /// Tests without a kernel.
+    Unit,
+    /// Tests in this machine's kernel, as root.
+    Native,
+    /// Tests in guests with each kernel.
+    Lab,
+    /// Tests in guests whose clock counts instructions.
+    Icount,
+}
+
+impl Layer {
+    const ALL: [Self; 8] = [
+        Self::Tidy,
+        Self::Fmt,
+        Self::Clippy,
+        Self::Ebpf,
+        Self::Unit,
+        Self::Native,
+        Self::Lab,
+        Self::Icount,
+    ];
+
+    fn has_tests(self) -> bool {
+        matches!(self, Self::Unit | Self::Native | Self::Lab | Self::Icount)
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let layers: Vec<_> = Layer::ALL
+        .into_iter()
+        .filter(|layer| match (options.layers.is_empty(), &options.filter) {
+            (false, _) => options.layers.contains(layer),
+            (true, Some(_)) => layer.has_tests(),
+            (true, None) => true,
+        })
+        .collect();
+    prepare(&layers, &options.kernel)?;
+    let mut outcomes = Vec::new();
+    for layer in layers {
+        match layer {
+            Layer::Tidy => outcomes.push(check("tidy", || Ok(tidy::check()?.1 == 0))),
+            Layer::Fmt => outcomes.push(check("fmt", || {
+                process::run_status(cargo().args(["fmt", "--all", "--", "--check"]))
+            })),
+            Layer::Clippy => {
+                outcomes.push(check("clippy", host_clippy));
+                outcomes.push(check("clippy of the kernel program", ebpf::clippy));
+            }
+            Layer::Ebpf => outcomes.push(check("ebpf", ebpf::check)),
+            Layer::Unit => outcomes.push(unit(options)?),
+            Layer::Native => outcomes.push(native(options)?),
+            Layer::Lab | Layer::Icount => {
+                for kernel in kernels(&options.kernel) {
+                    outcomes.push(guest(options, kernel, layer == Layer::Icount)?);
+                }
+            }
+        }
+    }
+    Ok(summary(&outcomes, options.filter.is_some()))
+}
+
+/// Installs what these layers need before the first of them starts.
+fn prepare(layers: &[Layer], chosen: &[Kernel]) -> Result<()> {
+    if layers
+        .iter()
+        .any(|layer| [Layer::Clippy, Layer::Ebpf].contains(layer))
+    {
+        setup::need(&[Part::RustSrc, Part::Linker])?;
+    }
+    if layers.contains(&Layer::Native) {
+        setup::need(&[Part::Packages])?;
+    }
+    if layers.contains(&Layer::Lab) || layers.contains(&Layer::Icount) {
+        for kernel in kernels(chosen) {
+            setup::need_kernel(kernel)?;
+        }
+    }
+    Ok(())
+}
+
+fn kernels(chosen: &[Kernel]) -> Vec<Kernel> {
+    Kernel::ALL
+        .into_iter()
+        .filter(|kernel| chosen.is_empty() || chosen.contains(kernel))
+        .collect()
+}
+
+fn host_clippy() -> Result<bool> {
+    process::run_status(cargo().args([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-Dwarnings",
+    ]))
+}
+
+fn unit(options: &Options) -> Result<Outcome> {
+    layer("unit", |tests| {
+        let mut command = cargo();
+        command.args([
+            "test",
+            "--no-fail-fast",
+            "-p",
+            "shaper-common",
+            "-p",
+            "shaper-user",
+            "-p",
+            "xtask",
+            "--",
+        ]);
+        command.args(&options.filter);
+        stream(&mut command, tests)
+    })
+}
+
+fn native(options: &Options) -> Result<Outcome> {
+    layer("native", |tests| {
+        if !process::is_root() {
+            tests.fail("only root can run these; try `sudo -E cargo xtask test native`");
+            return Ok(());
+        }
+        let programs = programs::build()?;
+        for program in programs.named(&["native_"]) {
+            tests.start(&program.name);
+            let mut command = Command::new(&program.path);
+            command
+                .args(programs::arguments(options.filter.as_deref()))
+                .envs(programs.environment());
+            stream(command.current_dir(process::workspace()), tests)?;
+        }
+        Ok(())
+    })
+}
+
+fn guest(options: &Options, kernel: Kernel, icount: bool) -> Result<Outcome> {
+    let name = format!("{} {}", if icount { "icount" } else { "lab" }, kernel.name());
+    layer(&name, |tests| {
+        let programs = programs::build()?;
+        let prefixes: &[&str] = if icount { &["exact_"] } else { &["lab_", "native_"] };
+        let Some(mut guest) = programs.guest(kernel, prefixes, options.filter.as_deref()) else {
+            return Ok(());
+        };
+        guest.icount = icount;
+        guest.timeout = Duration::from_secs(options.timeout);
+        match guest.run(&mut |bytes| tests.take(bytes)) {
+            Ok(outcome) if outcome.code == 124 => tests.fail("the guest took too long"),
+            Ok(_) => {}
+            Err(error) => {
+                println!("{error:#}");
+                tests.fail(format!("{error:#}").lines().next().unwrap_or_default());
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Says what failed, and at the very end the numbers.
+fn summary(outcomes: &[Outcome], is_filtered: bool) -> ExitCode {
+    let passed: usize = outcomes.iter().map(|outcome| outcome.passed).sum();
+    let mut failures = Vec::new();
+    for outcome in outcomes {
+        let log = outcome
+            .log
+            .as_ref()
+            .map_or_else(String::new, |log| format!(" (log: {})", log.display()));
+        failures.extend(
+            outcome
+                .failures
+                .iter()
+                .map(|failure| format!("{}: {failure}{log}", outcome.name)),
+        );
+        // A filter leaves most layers empty; without one, an empty layer is one that was lost.
+        if outcome.passed == 0 && outcome.failures.is_empty() && !is_filtered {
+            failures.push(format!("{}: ran no test", outcome.name));
+        }
+    }
+    if passed == 0 && failures.is_empty() {
+        failures.push("no layer ran a test".to_owned());
+    }
+    if !failures.is_empty() {
+        println!("\nfailed:");
+        for failure in &failures {
+            println!("  {failure}");
+        }
+    }
+    println!("\n{passed} passed, {} failed", failures.len());
+    if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

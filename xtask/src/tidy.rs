@@ -89,7 +89,8 @@ fn files() -> Result<Vec<PathBuf>> {
                 .into_owned();
             if path.is_symlink() {
                 continue;
-            } else if path.is_dir() {
+            }
+            if path.is_dir() {
                 if name != "target" && name != ".git" {
                     todo.push(path);
                 }

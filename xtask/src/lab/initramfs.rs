@@ -14,6 +14,7 @@ use crate::process::{self, TempDir, with_suffix};
 use crate::setup::KernelFiles;
 
 use super::cpio::Archive;
+use super::modules;
 
 /// Programs of this machine that every guest has. The shell is dash: busybox's would put its own `ip` first.
 const PROGRAMS: [&str; 19] = [
@@ -56,41 +57,6 @@ const DATA: [&str; 5] = [
     "/usr/share/iproute2",
     "/usr/lib/x86_64-linux-gnu/xtables",
 ];
-/// Modules that every guest has, below the kernel's folder; a name covers the module or the folder.
-const MODULES: [&str; 26] = [
-    "net",
-    "lib",
-    "crypto",
-    "arch/x86/crypto",
-    "drivers/net/bonding",
-    "drivers/net/dummy",
-    "drivers/net/geneve",
-    "drivers/net/ifb",
-    "drivers/net/ipvlan",
-    "drivers/net/macvlan",
-    "drivers/net/macvtap",
-    "drivers/net/net_failover",
-    "drivers/net/netdevsim",
-    "drivers/net/nlmon",
-    "drivers/net/tap",
-    "drivers/net/team",
-    "drivers/net/tun",
-    "drivers/net/veth",
-    "drivers/net/virtio_net",
-    "drivers/net/vrf",
-    "drivers/net/vxlan",
-    "drivers/net/wireguard",
-    "net/core/failover",
-    "drivers/net/macsec",
-    "drivers/net/eql",
-    "drivers/net/amt",
-];
-/// Modules that are loaded before the command runs; those a kernel lacks are left out.
-const PRELOADED: &str = "veth sch_fq sch_fq_codel sch_htb sch_prio sch_tbf sch_sfq sch_netem sch_mqprio sch_multiq \
-    sch_ingress cls_bpf cls_fw cls_u32 cls_matchall cls_flower act_gact act_mirred act_bpf act_skbedit act_police dummy \
-    ifb tun 8021q bonding bridge vxlan geneve wireguard ip_gre ip6_gre ipip sit ip6_tunnel macvlan ipvlan vrf tcp_bbr \
-    nf_tables nft_compat";
-
 /// A file of this machine that a guest gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GuestFile {
@@ -224,9 +190,9 @@ fn write_base(kernel: &KernelFiles, file: &Path, temporary: &Path) -> Result<BTr
             }
         }
     }
-    let modules = unpack_modules(kernel, temporary)?;
+    let modules = modules::unpack(kernel, temporary)?;
     archive.copy(&modules, Path::new("/usr/lib/modules"))?;
-    archive.file(Path::new("/lab/modules"), 0o644, PRELOADED.as_bytes())?;
+    archive.file(Path::new("/lab/modules"), 0o644, modules::PRELOADED.as_bytes())?;
     archive.file(Path::new("/init"), 0o755, include_bytes!("init.sh"))?;
     archive.finish()
 }
@@ -280,45 +246,6 @@ fn library(line: &str) -> Option<&Path> {
     let (path, _) = line.split_once(" (0x")?;
     let path = path.rsplit("=> ").next()?.trim();
     path.starts_with('/').then(|| Path::new(path))
-}
-
-/// Unpacks the modules and indexes them; returns the folder that stands for `/lib/modules`.
-fn unpack_modules(kernel: &KernelFiles, temporary: &Path) -> Result<PathBuf> {
-    let root = temporary.join("root");
-    let version = kernel
-        .modules
-        .file_name()
-        .context("the kernel's modules have no folder")?;
-    let target = root.join("lib/modules").join(version);
-    for name in MODULES {
-        let plain = kernel.modules.join("kernel").join(name);
-        let to = target.join("kernel").join(name);
-        for suffix in ["", ".ko", ".ko.xz", ".ko.zst"] {
-            let (from, to) = (with_suffix(&plain, suffix), with_suffix(&to, suffix));
-            if from.exists() && !to.exists() {
-                fs::create_dir_all(to.parent().context("a module has a folder")?)?;
-                process::output(Command::new("cp").arg("-r").arg(from).arg(to))?;
-            }
-        }
-    }
-    // Emulated, unpacking is slow: do it here, once.
-    process::output(Command::new("find").arg(&target).args([
-        "-name",
-        "*.ko.xz",
-        "-exec",
-        "xz",
-        "--decompress",
-        "{}",
-        "+",
-    ]))?;
-    for name in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
-        if kernel.modules.join(name).exists() {
-            fs::copy(kernel.modules.join(name), target.join(name))?;
-        }
-    }
-    let depmod = process::which("depmod").context("no depmod; run `cargo xtask setup packages`")?;
-    process::output(Command::new(depmod).arg("-b").arg(&root).arg(version))?;
-    Ok(root.join("lib/modules"))
 }
 
 #[cfg(test)]

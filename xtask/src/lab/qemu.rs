@@ -1,4 +1,4 @@
-//! Runs QEMU, and tells what the guest says from what its command says.
+//! Runs QEMU for as long as the guest's command takes, and says why when a guest dies.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -14,8 +14,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::process::{self, TempDir, with_suffix};
 use crate::setup::KernelFiles;
 
-use super::Guest;
-use super::initramfs;
+use super::frames::Frames;
+use super::{Guest, initramfs};
 
 /// The exit code of a guest that took too long, as of `timeout`.
 const TIMED_OUT: u8 = 124;
@@ -235,74 +235,5 @@ fn warn_of_noise(console: &Path) {
         .take(5)
     {
         eprintln!("lab: the guest's kernel complained: {}", line.trim());
-    }
-}
-
-/// Separates the command's output from the lines with which init frames it.
-#[derive(Debug)]
-struct Frames {
-    mark: Vec<u8>,
-    held: Vec<u8>,
-    boot: Option<String>,
-    exit: Option<u8>,
-}
-
-impl Frames {
-    fn new(token: &str) -> Self {
-        Self {
-            mark: format!("\u{1}{token} ").into_bytes(),
-            held: Vec::new(),
-            boot: None,
-            exit: None,
-        }
-    }
-
-    /// Takes bytes in; gives those of the command back. What may be part of a frame is held.
-    fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.held.extend(bytes);
-        let mut out = Vec::new();
-        loop {
-            let Some(start) = self.held.iter().position(|byte| *byte == self.mark[0]) else {
-                out.append(&mut self.held);
-                return out;
-            };
-            out.extend(self.held.drain(..start));
-            let n_seen = self.held.len().min(self.mark.len());
-            if self.held[..n_seen] != self.mark[..n_seen] {
-                out.extend(self.held.drain(..1));
-                continue;
-            }
-            let Some(end) = self.held.iter().position(|byte| *byte == b'\n') else {
-                return out;
-            };
-            let frame: Vec<u8> = self.held.drain(..=end).skip(self.mark.len()).collect();
-            let frame = String::from_utf8_lossy(&frame).into_owned();
-            match frame.trim().split_once(' ') {
-                Some(("boot", up)) => self.boot = Some(up.to_owned()),
-                Some(("exit", code)) => self.exit = code.parse().ok(),
-                _ => {}
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_found_wherever_the_stream_is_cut() {
-        let stream = b"firmware\n\x01tok boot 1.5\nhel\x01lo\nno newline\x01tok exit 7\n";
-        for cut in 0..stream.len() {
-            let mut frames = Frames::new("tok");
-            let mut out = frames.take(&stream[..cut]);
-            out.extend(frames.take(&stream[cut..]));
-            assert_eq!(
-                String::from_utf8_lossy(&out),
-                "firmware\nhel\x01lo\nno newline",
-                "cut at {cut}"
-            );
-            assert_eq!((frames.boot.as_deref(), frames.exit), (Some("1.5"), Some(7)));
-        }
     }
 }

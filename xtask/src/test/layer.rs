@@ -1,0 +1,116 @@
+//! Runs a layer and keeps what it printed.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::process;
+
+use super::libtest::{Show, Tests};
+
+/// What a layer found.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The layer.
+    pub(super) name: String,
+    /// Tests that passed.
+    pub(super) passed: usize,
+    /// What failed.
+    pub(super) failures: Vec<String>,
+    /// Where its output is.
+    pub(super) log: Option<PathBuf>,
+}
+
+/// Says which layer starts.
+fn heading(name: &str) {
+    println!("\n=== {name}");
+}
+
+/// A layer that is one check.
+pub(super) fn check(name: &str, holds: impl FnOnce() -> Result<bool>) -> Outcome {
+    heading(name);
+    let started = Instant::now();
+    let mut outcome = Outcome {
+        name: name.to_owned(),
+        ..Outcome::default()
+    };
+    match holds() {
+        Ok(true) => outcome.passed = 1,
+        Ok(false) => outcome.failures.push("see above".to_owned()),
+        Err(error) => {
+            println!("{error:#}");
+            outcome
+                .failures
+                .push(format!("{error:#}").lines().next().unwrap_or_default().to_owned());
+        }
+    }
+    let word = if outcome.passed == 1 { "passed" } else { "failed" };
+    println!(
+        "{name}: 1 check {word} in {:.1} s",
+        started.elapsed().as_secs_f32()
+    );
+    outcome
+}
+
+/// A layer of tests: runs it, keeps its output, counts.
+pub(super) fn layer(name: &str, run: impl FnOnce(&mut Tests) -> Result<()>) -> Result<Outcome> {
+    heading(name);
+    let started = Instant::now();
+    let logs = process::workspace().join("target/test-logs");
+    fs::create_dir_all(&logs)?;
+    let log = logs.join(format!("{}.log", name.replace(' ', "-")));
+    let mut tests = Tests::new(tee(File::create(&log)?));
+    run(&mut tests)?;
+    let tally = tests.finish();
+    println!(
+        "{name}: {} tests, {} passed, {} failed in {:.1} s",
+        tally.n_tests(),
+        tally.passed,
+        tally.failures.len(),
+        started.elapsed().as_secs_f32()
+    );
+    Ok(Outcome {
+        name: name.to_owned(),
+        passed: tally.passed,
+        failures: tally.failures,
+        log: Some(log),
+    })
+}
+
+/// Shows what is written, and keeps it.
+fn tee(mut log: File) -> Show {
+    Box::new(move |bytes| {
+        // Whoever read our output may have gone; the tests still count.
+        let _ = io::stdout().write_all(bytes).and_then(|()| io::stdout().flush());
+        let _ = log.write_all(bytes);
+    })
+}
+
+/// Runs a command and hands its output, errors included, to `tests` as it comes.
+pub(super) fn stream(command: &mut Command, tests: &mut Tests) -> Result<()> {
+    let (mut reader, writer) = io::pipe()?;
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", process::shown(command)))?;
+    // The command holds the writing end too: without this the output would never end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut buffer = [0; 1 << 14];
+    loop {
+        let n_bytes = reader.read(&mut buffer)?;
+        if n_bytes == 0 {
+            break;
+        }
+        tests.take(&buffer[..n_bytes]);
+    }
+    let status = child.wait()?;
+    tests.end(status.success(), &status.to_string());
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! The test programs of `shaper-tests`, built once, and how a guest runs them.
+//!
+//! A target's name says where it runs: `native_*` on this machine and in guests, `lab_*`
+//! in guests, `exact_*` in guests whose clock counts instructions.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::cargo::{Executable, executables};
+use crate::lab::{Guest, GuestFile, quoted};
+use crate::process;
+use crate::setup::Kernel;
+
+use super::libtest::{EXIT, PROGRAM};
+
+/// What the tests are about, in a guest.
+const SHAPER: &str = "/usr/bin/shaper";
+
+/// Test programs, and the `shaper` that they test.
+#[derive(Debug)]
+pub(super) struct Programs {
+    tests: Vec<Executable>,
+    shaper: PathBuf,
+}
+
+/// Builds them, optimised: a guest's processor is emulated.
+pub(super) fn build() -> Result<Programs> {
+    process::run(crate::cargo::cargo().args(["build", "--quiet", "--release", "-p", "shaper-user"]))?;
+    let mut tests = executables(&["test", "--quiet", "--release", "-p", "shaper-tests", "--no-run"])?;
+    tests.retain(|program| program.kind == "test");
+    Ok(Programs {
+        tests,
+        shaper: process::workspace().join("target/release/shaper"),
+    })
+}
+
+impl Programs {
+    /// Those whose names start with one of these.
+    pub(super) fn named(&self, prefixes: &[&str]) -> impl Iterator<Item = &Executable> {
+        self.tests
+            .iter()
+            .filter(move |test| prefixes.iter().any(|prefix| test.name.starts_with(prefix)))
+    }
+
+    /// What a test program on this machine finds in its environment.
+    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("SHAPER_BIN", self.shaper.display().to_string()),
+            ("RUSTC_BOOTSTRAP", "1".to_owned()),
+        ]
+    }
+
+    /// A guest that runs those programs; none if there are none.
+    pub(super) fn guest(&self, kernel: Kernel, prefixes: &[&str], filter: Option<&str>) -> Option<Guest> {
+        // RUSTC_BOOTSTRAP: `--report-time` is for nightly.
+        let script = format!("export SHAPER_BIN={SHAPER} RUSTC_BOOTSTRAP=1\nfailed=0\n");
+        let mut guest = Guest::new(kernel, script);
+        guest.files.push(GuestFile {
+            from: self.shaper.clone(),
+            to: SHAPER.into(),
+        });
+        for program in self.named(prefixes) {
+            let to = format!("/lab/tests/{}", program.name);
+            let words: Vec<_> = [to.clone()].into_iter().chain(arguments(filter)).collect();
+            let _ = write!(
+                guest.script,
+                "echo '{PROGRAM}{name}'\n{}; code=$?\necho \"{PROGRAM}{name}{EXIT}$code\"\n[ $code = 0 ] || failed=1\n",
+                quoted(&words),
+                name = program.name
+            );
+            guest.files.push(GuestFile {
+                from: program.path.clone(),
+                to: to.into(),
+            });
+        }
+        guest.script.push_str("exit $failed\n");
+        (guest.files.len() > 1).then_some(guest)
+    }
+}
+
+/// What every test program is told: one test after the other, and the time that each took.
+pub(super) fn arguments(filter: Option<&str>) -> Vec<String> {
+    let fixed = ["--test-threads=1", "-Zunstable-options", "--report-time"].map(str::to_owned);
+    fixed.into_iter().chain(filter.map(str::to_owned)).collect()
+}
