@@ -44,6 +44,8 @@ pub mod global {
     pub const OVERHEAD: &str = "OVERHEAD";
     /// `u32`: 1 reads the clock from the map `CLOCK`.
     pub const FAKE_CLOCK: &str = "FAKE_CLOCK";
+    /// `u32`: 1 charges by the fallback alone.
+    pub const FORCE_FALLBACK: &str = "FORCE_FALLBACK";
     /// `u8`: aya-log's level, 0 is off.
     pub const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 }

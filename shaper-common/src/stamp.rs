@@ -29,6 +29,8 @@ pub enum Stamp {
     Keep,
     /// This departure time, in nanoseconds of the monotonic clock.
     Set(u64),
+    /// The same, in place of an implausible stamp.
+    Replace(u64),
 }
 
 /// Reconciles `departure_ns` with the stamp `existing_ns` of clock `tstamp_type` (zero: no stamp).
@@ -39,12 +41,11 @@ pub enum Stamp {
 #[must_use]
 pub fn reconcile(existing_ns: u64, tstamp_type: u8, departure_ns: u64, now_ns: u64) -> Stamp {
     let is_plausible = tstamp_type != CLOCK_TAI && existing_ns <= now_ns.saturating_add(FQ_HORIZON_NS);
-    if departure_ns > now_ns {
-        if !is_plausible || existing_ns < departure_ns {
-            return Stamp::Set(departure_ns);
-        }
-    } else if !is_plausible {
-        return Stamp::Set(now_ns);
+    if !is_plausible {
+        return Stamp::Replace(departure_ns.max(now_ns));
+    }
+    if departure_ns > now_ns && existing_ns < departure_ns {
+        return Stamp::Set(departure_ns);
     }
     Stamp::Keep
 }
@@ -77,13 +78,13 @@ mod tests {
 
     #[test]
     fn a_stamp_of_another_clock_is_replaced() {
-        assert_eq!(reconcile(WALL, 0, NOW + 50, NOW), Stamp::Set(NOW + 50));
-        assert_eq!(reconcile(WALL, 0, NOW, NOW), Stamp::Set(NOW));
+        assert_eq!(reconcile(WALL, 0, NOW + 50, NOW), Stamp::Replace(NOW + 50));
+        assert_eq!(reconcile(WALL, 0, NOW, NOW), Stamp::Replace(NOW));
         assert_eq!(
             reconcile(NOW + 200, CLOCK_TAI, NOW + 50, NOW),
-            Stamp::Set(NOW + 50)
+            Stamp::Replace(NOW + 50)
         );
-        assert_eq!(reconcile(1, CLOCK_TAI, NOW, NOW), Stamp::Set(NOW));
+        assert_eq!(reconcile(1, CLOCK_TAI, NOW, NOW), Stamp::Replace(NOW));
     }
 
     #[test]
@@ -94,11 +95,11 @@ mod tests {
         );
         assert_eq!(
             reconcile(NOW + FQ_HORIZON_NS + 1, CLOCK_MONOTONIC, NOW + 50, NOW),
-            Stamp::Set(NOW + 50)
+            Stamp::Replace(NOW + 50)
         );
         assert_eq!(
             reconcile(NOW + FQ_HORIZON_NS + 1, CLOCK_MONOTONIC, NOW, NOW),
-            Stamp::Set(NOW)
+            Stamp::Replace(NOW)
         );
     }
 }
