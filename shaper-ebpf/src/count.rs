@@ -1,0 +1,49 @@
+//! Counters: of a bucket, and totals by outcome.
+
+use shaper_common::{bucket::Bucket, outcome::Outcome};
+
+use crate::{charge::add, maps::TOTALS};
+
+/// Counts a packet, or something that befell it.
+#[inline(always)]
+pub(crate) fn total(outcome: Outcome) {
+    if let Some(total) = TOTALS.get_ptr_mut(outcome as u32) {
+        // SAFETY: this CPU's own slot; the hook runs with softirqs off, so nothing comes in between.
+        unsafe { *total = (*total).wrapping_add(1) };
+    }
+}
+
+/// Counts a packet that is sent, at once or later.
+#[inline(always)]
+pub(crate) fn sent(bucket: *mut Bucket, wire_len: u32) {
+    // SAFETY: `bucket` is an element of an array map, which lives as long as the program.
+    unsafe {
+        add(&raw mut (*bucket).sent_bytes, u64::from(wire_len));
+        add(&raw mut (*bucket).sent_packets, 1);
+    }
+}
+
+/// Counts a packet that has to wait.
+#[inline(always)]
+pub(crate) fn paced(bucket: *mut Bucket) {
+    // SAFETY: as in `sent`.
+    unsafe { add(&raw mut (*bucket).paced_packets, 1) };
+}
+
+/// Counts a packet that was marked CE.
+#[inline(always)]
+pub(crate) fn marked(bucket: *mut Bucket) {
+    // SAFETY: as in `sent`.
+    unsafe { add(&raw mut (*bucket).marked_packets, 1) };
+    total(Outcome::Marked);
+}
+
+/// Counts a packet that is dropped.
+#[inline(always)]
+pub(crate) fn dropped(bucket: *mut Bucket, wire_len: u32) {
+    // SAFETY: as in `sent`.
+    unsafe {
+        add(&raw mut (*bucket).dropped_bytes, u64::from(wire_len));
+        add(&raw mut (*bucket).dropped_packets, 1);
+    }
+}

@@ -1,0 +1,75 @@
+//! Every map, and who writes it. Names and contents are agreed upon in [`shaper_common`].
+
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray},
+    macros::btf_map,
+};
+use shaper_common::{
+    bucket::{self, Bucket, CHUNK_BUCKETS, MAX_CHUNKS},
+    outcome::N_OUTCOMES,
+    rule::{Active, Key4, Key6, Meta, N_SLOTS, PolicyHead, PrefixData4, PrefixData6, Rule},
+};
+
+/// `BPF_F_MMAPABLE`: user space reads counters without a system call per bucket.
+const MMAPABLE: usize = 1024;
+
+/// A slot starts with room for one rule: the loader puts maps of the right size in its place.
+const PLACEHOLDER: usize = 1;
+
+/// Exact IPv4 destinations of one slot.
+type Exact4 = HashMap<Key4, Rule, PLACEHOLDER>;
+/// Exact IPv6 destinations of one slot.
+type Exact6 = HashMap<Key6, Rule, PLACEHOLDER>;
+/// IPv4 prefixes of one slot.
+type Prefix4 = LpmTrie<PrefixData4, Rule, PLACEHOLDER>;
+/// IPv6 prefixes of one slot.
+type Prefix6 = LpmTrie<PrefixData6, Rule, PLACEHOLDER>;
+/// One chunk of buckets.
+type Chunk = Array<Bucket, { CHUNK_BUCKETS as usize }, MMAPABLE>;
+
+/// Written by the loader, last: makes a slot current.
+#[btf_map]
+pub(crate) static ACTIVE: Array<Active, 1> = Array::new();
+
+/// Written by the loader, the idle slot only.
+#[btf_map]
+pub(crate) static POLICIES: Array<PolicyHead, { N_SLOTS as usize }> = Array::new();
+
+/// Written by the loader, the idle slot only.
+#[btf_map]
+pub(crate) static EXACT4: ArrayOfMaps<Exact4, { N_SLOTS as usize }> = ArrayOfMaps::new();
+
+/// Written by the loader, the idle slot only.
+#[btf_map]
+pub(crate) static EXACT6: ArrayOfMaps<Exact6, { N_SLOTS as usize }> = ArrayOfMaps::new();
+
+/// Written by the loader, the idle slot only.
+#[btf_map]
+pub(crate) static PREFIX4: ArrayOfMaps<Prefix4, { N_SLOTS as usize }> = ArrayOfMaps::new();
+
+/// Written by the loader, the idle slot only.
+#[btf_map]
+pub(crate) static PREFIX6: ArrayOfMaps<Prefix6, { N_SLOTS as usize }> = ArrayOfMaps::new();
+
+/// The loader adds chunks; what is in them is written here, per packet.
+#[btf_map]
+static BUCKETS: ArrayOfMaps<Chunk, { MAX_CHUNKS as usize }> = ArrayOfMaps::new();
+
+/// Written here, per packet.
+#[btf_map]
+pub(crate) static TOTALS: PerCpuArray<u64, { N_OUTCOMES as usize }> = PerCpuArray::new();
+
+/// Written and read by the loader: it stands here to be pinned with the rest.
+#[btf_map]
+static META: Array<Meta, 1> = Array::new();
+
+/// Written by tests, in place of the clock.
+#[btf_map]
+pub(crate) static CLOCK: Array<u64, 1> = Array::new();
+
+/// The bucket of this number, if there is one.
+#[inline(always)]
+pub(crate) fn bucket(number: u32) -> Option<*mut Bucket> {
+    let (chunk, index) = bucket::position(number);
+    BUCKETS.get_value_ptr_mut(chunk, &index)
+}

@@ -1,0 +1,92 @@
+//! The way of a packet.
+
+use aya_ebpf::{
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
+    macros::classifier,
+    programs::TcContext,
+};
+use aya_log_ebpf::debug;
+use shaper_common::{outcome::Outcome, pacing::Verdict, rule::Rule};
+
+use crate::{
+    charge, classify, clock, count,
+    destination::{self, Destination},
+    maps,
+    skb::Skb,
+    stamp, wire,
+};
+
+/// Lets the next program on the hook see the packet too: `TC_ACT_OK` would end the chain.
+const PASS: i32 = TC_ACT_UNSPEC;
+
+/// Returned for a packet that must not be sent.
+const DROP: i32 = TC_ACT_SHOT as i32;
+
+/// Finds the destination, its rule and the rule's bucket; asks when the packet may leave; acts on the answer.
+#[classifier]
+pub fn shaper_egress(ctx: TcContext) -> i32 {
+    let skb = Skb::of(&ctx);
+    let rule = match destination::of(skb) {
+        Ok(Destination::V4(address)) => classify::v4(address),
+        Ok(Destination::V6(address)) => classify::v6(address),
+        Err(outcome) => Err(outcome),
+    };
+    let (outcome, action) = match rule {
+        Ok(rule) => limit(&ctx, skb, rule),
+        Err(outcome) => (outcome, PASS),
+    };
+    count::total(outcome);
+    action
+}
+
+/// Charges the rule's bucket and acts on the verdict.
+#[inline(always)]
+fn limit(ctx: &TcContext, skb: Skb, rule: &Rule) -> (Outcome, i32) {
+    let Some(bucket) = maps::bucket(rule.bucket) else {
+        return (Outcome::NoBucket, PASS);
+    };
+    let wire_len = wire::len(skb);
+    let now_ns = clock::now_ns();
+    match charge::charge(bucket, &rule.limit, now_ns, wire_len) {
+        Verdict::Conforming { .. } => {
+            count::sent(bucket, wire_len);
+            stamp::keep_plausible(skb, now_ns);
+            (Outcome::Conforming, PASS)
+        }
+        Verdict::Paced {
+            departure_ns,
+            is_marked,
+            ..
+        } => {
+            debug!(
+                ctx,
+                "bucket {}: {} bytes wait {} ns",
+                rule.bucket,
+                wire_len,
+                departure_ns - now_ns
+            );
+            count::sent(bucket, wire_len);
+            count::paced(bucket);
+            if is_marked && skb.mark_ce() {
+                count::marked(bucket);
+            }
+            stamp::hold_until(skb, departure_ns, now_ns);
+            (Outcome::Paced, PASS)
+        }
+        Verdict::BeyondHorizon => {
+            debug!(ctx, "bucket {}: {} bytes dropped", rule.bucket, wire_len);
+            count::dropped(bucket, wire_len);
+            (Outcome::BeyondHorizon, DROP)
+        }
+    }
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The linker removes this: the verifier accepts no program that can get here.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
