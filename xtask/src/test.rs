@@ -8,6 +8,7 @@ mod libtest;
 mod programs;
 
 use std::process::{Command, ExitCode};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -17,6 +18,8 @@ use crate::setup::{self, Kernel, Part};
 use crate::{ebpf, process, tidy};
 
 use layer::{Outcome, check, layer, stream};
+use libtest::Tests;
+use programs::Programs;
 
 /// Run the tests: by default all of them, which is what CI does.
 #[derive(Debug, clap::Args)]
@@ -84,6 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         })
         .collect();
     prepare(&layers, &options.kernel)?;
+    let programs = LazyLock::new(programs::build as fn() -> Result<Programs>);
     let mut outcomes = Vec::new();
     for layer in layers {
         match layer {
@@ -97,10 +101,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             }
             Layer::Ebpf => outcomes.push(check("ebpf", ebpf::check)),
             Layer::Unit => outcomes.push(unit(options)?),
-            Layer::Native => outcomes.push(native(options)?),
+            Layer::Native => outcomes.push(native(options, &programs)?),
             Layer::Lab | Layer::Icount => {
                 for kernel in kernels(&options.kernel) {
-                    outcomes.push(guest(options, kernel, layer == Layer::Icount)?);
+                    outcomes.push(guest(options, &programs, kernel, layer == Layer::Icount)?);
                 }
             }
         }
@@ -145,6 +149,20 @@ fn host_clippy() -> Result<bool> {
     ]))
 }
 
+/// The test programs, built when the first layer asks for them.
+type Built = LazyLock<Result<Programs>>;
+
+/// The test programs; a layer without them has failed.
+fn built<'a>(programs: &'a Built, tests: &mut Tests) -> Option<&'a Programs> {
+    match &**programs {
+        Ok(programs) => Some(programs),
+        Err(error) => {
+            tests.fail(&format!("{error:#}"));
+            None
+        }
+    }
+}
+
 fn unit(options: &Options) -> Result<Outcome> {
     layer("unit", |tests| {
         let mut command = cargo();
@@ -164,13 +182,15 @@ fn unit(options: &Options) -> Result<Outcome> {
     })
 }
 
-fn native(options: &Options) -> Result<Outcome> {
+fn native(options: &Options, programs: &Built) -> Result<Outcome> {
     layer("native", |tests| {
         if !process::is_root() {
             tests.fail("only root can run these; try `sudo -E cargo xtask test native`");
             return Ok(());
         }
-        let programs = programs::build()?;
+        let Some(programs) = built(programs, tests) else {
+            return Ok(());
+        };
         for program in programs.named(&["native_"]) {
             tests.start(&program.name);
             let mut command = Command::new(&program.path);
@@ -183,10 +203,12 @@ fn native(options: &Options) -> Result<Outcome> {
     })
 }
 
-fn guest(options: &Options, kernel: Kernel, icount: bool) -> Result<Outcome> {
+fn guest(options: &Options, programs: &Built, kernel: Kernel, icount: bool) -> Result<Outcome> {
     let name = format!("{} {}", if icount { "icount" } else { "lab" }, kernel.name());
     layer(&name, |tests| {
-        let programs = programs::build()?;
+        let Some(programs) = built(programs, tests) else {
+            return Ok(());
+        };
         let prefixes: &[&str] = if icount { &["exact_"] } else { &["lab_", "native_"] };
         let Some(mut guest) = programs.guest(kernel, prefixes, options.filter.as_deref()) else {
             return Ok(());
@@ -196,10 +218,7 @@ fn guest(options: &Options, kernel: Kernel, icount: bool) -> Result<Outcome> {
         match guest.run(&mut |bytes| tests.take(bytes)) {
             Ok(outcome) if outcome.code == 124 => tests.fail("the guest took too long"),
             Ok(_) => {}
-            Err(error) => {
-                println!("{error:#}");
-                tests.fail(format!("{error:#}").lines().next().unwrap_or_default());
-            }
+            Err(error) => tests.fail(&format!("{error:#}")),
         }
         Ok(())
     })

@@ -64,7 +64,9 @@ pub(super) fn layer(name: &str, run: impl FnOnce(&mut Tests) -> Result<()>) -> R
     fs::create_dir_all(&logs)?;
     let log = logs.join(format!("{}.log", name.replace(' ', "-")));
     let mut tests = Tests::new(tee(File::create(&log)?));
-    run(&mut tests)?;
+    if let Err(error) = run(&mut tests) {
+        tests.fail(&format!("{error:#}"));
+    }
     let tally = tests.finish();
     println!(
         "{name}: {} tests, {} passed, {} failed in {:.1} s",

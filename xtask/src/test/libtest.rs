@@ -58,7 +58,9 @@ impl Tests {
     /// The layer failed for a reason that no test tells.
     pub(super) fn fail(&mut self, why: &str) {
         (self.show)(format!("{why}\n").as_bytes());
-        self.tally.failures.push(self.named(why));
+        self.tally
+            .failures
+            .push(self.named(why.lines().next().unwrap_or_default()));
     }
 
     /// A command ended, with this status.
