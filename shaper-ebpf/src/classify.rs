@@ -10,7 +10,10 @@ use shaper_common::{
     },
 };
 
-use crate::maps::{ACTIVE, EXACT4, EXACT6, POLICIES, PREFIX4, PREFIX6};
+use crate::{
+    inner::Lookup as _,
+    maps::{ACTIVE, EXACT4, EXACT6, POLICIES, PREFIX4, PREFIX6},
+};
 
 /// Service number of rules that cover every service.
 const EVERY_SERVICE: u32 = 0;
@@ -24,7 +27,7 @@ pub(crate) fn v4(address: [u8; 4]) -> Result<&'static Rule, Outcome> {
             service: EVERY_SERVICE,
             address,
         };
-        if let Some(rule) = EXACT4.get_value_ptr_mut(slot, &key) {
+        if let Some(rule) = EXACT4.get(slot).and_then(|exact| exact.lookup(&key)) {
             return unless_exempt(rule);
         }
     }
@@ -39,7 +42,8 @@ pub(crate) fn v4(address: [u8; 4]) -> Result<&'static Rule, Outcome> {
             service: EVERY_SERVICE,
             address,
         };
-        if let Some(rule) = PREFIX4.get_value_ptr_mut(slot, &Key::new(PREFIX4_FIXED_BITS + 32, data)) {
+        let key = Key::new(PREFIX4_FIXED_BITS + 32, data);
+        if let Some(rule) = PREFIX4.get(slot).and_then(|prefixes| prefixes.lookup(&key)) {
             return unless_exempt(rule);
         }
     }
@@ -55,7 +59,7 @@ pub(crate) fn v6(address: [u32; 4]) -> Result<&'static Rule, Outcome> {
             service: EVERY_SERVICE,
             address,
         };
-        if let Some(rule) = EXACT6.get_value_ptr_mut(slot, &key) {
+        if let Some(rule) = EXACT6.get(slot).and_then(|exact| exact.lookup(&key)) {
             return unless_exempt(rule);
         }
     }
@@ -71,7 +75,8 @@ pub(crate) fn v6(address: [u32; 4]) -> Result<&'static Rule, Outcome> {
             service: EVERY_SERVICE,
             address,
         };
-        if let Some(rule) = PREFIX6.get_value_ptr_mut(slot, &Key::new(PREFIX6_FIXED_BITS + 128, data)) {
+        let key = Key::new(PREFIX6_FIXED_BITS + 128, data);
+        if let Some(rule) = PREFIX6.get(slot).and_then(|prefixes| prefixes.lookup(&key)) {
             return unless_exempt(rule);
         }
     }

@@ -1,7 +1,7 @@
 //! Every map, and who writes it. Names and contents are agreed upon in [`shaper_common`].
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray},
+    btf_maps::{Array, ArrayOfMaps, PerCpuArray, lpm_trie::Key},
     macros::btf_map,
 };
 use shaper_common::{
@@ -10,22 +10,37 @@ use shaper_common::{
     rule::{Active, Key4, Key6, Meta, N_SLOTS, PolicyHead, PrefixData4, PrefixData6, Rule},
 };
 
+use crate::inner::{Lookup as _, inner_map};
+
 /// `BPF_F_MMAPABLE`: user space reads counters without a system call per bucket.
 const MMAPABLE: usize = 1024;
+
+/// `BPF_F_NO_PREALLOC`: the kernel makes no trie without.
+const NO_PREALLOC: usize = 1;
 
 /// A slot starts with room for one rule: the loader puts maps of the right size in its place.
 const PLACEHOLDER: usize = 1;
 
-/// Exact IPv4 destinations of one slot.
-type Exact4 = HashMap<Key4, Rule, PLACEHOLDER>;
-/// Exact IPv6 destinations of one slot.
-type Exact6 = HashMap<Key6, Rule, PLACEHOLDER>;
-/// IPv4 prefixes of one slot.
-type Prefix4 = LpmTrie<PrefixData4, Rule, PLACEHOLDER>;
-/// IPv6 prefixes of one slot.
-type Prefix6 = LpmTrie<PrefixData6, Rule, PLACEHOLDER>;
-/// One chunk of buckets.
-type Chunk = Array<Bucket, { CHUNK_BUCKETS as usize }, MMAPABLE>;
+inner_map! {
+    /// Exact IPv4 destinations of one slot.
+    Exact4: BPF_MAP_TYPE_HASH, Key4 => Rule, PLACEHOLDER, 0
+}
+inner_map! {
+    /// Exact IPv6 destinations of one slot.
+    Exact6: BPF_MAP_TYPE_HASH, Key6 => Rule, PLACEHOLDER, 0
+}
+inner_map! {
+    /// IPv4 prefixes of one slot.
+    Prefix4: BPF_MAP_TYPE_LPM_TRIE, Key<PrefixData4> => Rule, PLACEHOLDER, NO_PREALLOC
+}
+inner_map! {
+    /// IPv6 prefixes of one slot.
+    Prefix6: BPF_MAP_TYPE_LPM_TRIE, Key<PrefixData6> => Rule, PLACEHOLDER, NO_PREALLOC
+}
+inner_map! {
+    /// One chunk of buckets.
+    Chunk: BPF_MAP_TYPE_ARRAY, u32 => Bucket, CHUNK_BUCKETS as usize, MMAPABLE
+}
 
 /// Written by the loader, last: makes a slot current.
 #[btf_map]
@@ -71,5 +86,5 @@ pub(crate) static CLOCK: Array<u64, 1> = Array::new();
 #[inline(always)]
 pub(crate) fn bucket(number: u32) -> Option<*mut Bucket> {
     let (chunk, index) = bucket::position(number);
-    BUCKETS.get_value_ptr_mut(chunk, &index)
+    BUCKETS.get(chunk)?.lookup(&index)
 }
