@@ -1,1 +1,6 @@
-//! Tests that need a kernel and root.
+//! Tests that need a kernel and root: what they share.
+
+pub mod kernel;
+pub mod model;
+pub mod object;
+pub mod packet;

@@ -1,0 +1,313 @@
+//! The loaded program and its maps, packet by packet: `BPF_PROG_TEST_RUN` on a clock of our own.
+
+mod skb;
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    os::fd::{AsFd as _, AsRawFd as _},
+    ptr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{
+        Array, ArrayOfMaps, HashMap, InnerMap, IterableMap as _, LpmTrie, MapData, PerCpuArray, lpm_trie,
+    },
+    programs::{SchedClassifier, TestRun as _, TestRunOptions},
+};
+use shaper_common::{
+    bucket::{Bucket, CHUNK_BUCKETS},
+    header,
+    names::{self, global},
+    outcome::{N_OUTCOMES, Outcome},
+    rule::{
+        Active, Key4, Key6, PREFIX4_FIXED_BITS, PREFIX6_FIXED_BITS, PolicyHead, PrefixData4, PrefixData6,
+        Rule,
+    },
+};
+
+pub use self::skb::Skb;
+use crate::{model::Policy, object};
+
+/// `BPF_F_MMAPABLE`.
+const MMAPABLE: u32 = 1024;
+
+/// What the loader sets before it loads the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Bytes before the network header.
+    pub link_header_len: u32,
+    /// Bytes per segment beyond what the kernel counts.
+    pub overhead: u32,
+    /// Take the time from [`Kernel::set_clock`].
+    pub fake_clock: bool,
+    /// Charge by the fallback alone.
+    pub force_fallback: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            link_header_len: header::ETH_HEADER_LEN,
+            overhead: 0,
+            fake_clock: true,
+            force_fallback: false,
+        }
+    }
+}
+
+/// What became of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// What the program returned.
+    pub action: i32,
+    /// The packet's fields after the run.
+    pub skb: Skb,
+    /// The packet's bytes after the run.
+    pub frame: Vec<u8>,
+    /// Mean duration of a run.
+    pub duration_ns: u64,
+}
+
+/// The program, loaded, with one chunk of buckets. Gone when dropped.
+pub struct Kernel {
+    ebpf: Ebpf,
+    buckets: *mut Bucket,
+}
+
+// SAFETY: the mapping is shared memory that lives as long as the value; only volatile accesses go through it.
+unsafe impl Send for Kernel {}
+// SAFETY: as above.
+unsafe impl Sync for Kernel {}
+
+impl Kernel {
+    /// Loads the object.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses it, with the verifier's account.
+    #[must_use]
+    pub fn load(settings: Settings) -> Self {
+        let (fake_clock, force_fallback) =
+            (u32::from(settings.fake_clock), u32::from(settings.force_fallback));
+        let mut ebpf = EbpfLoader::new()
+            .override_global(global::LINK_HEADER_LEN, &settings.link_header_len, true)
+            .override_global(global::OVERHEAD, &settings.overhead, true)
+            .override_global(global::FAKE_CLOCK, &fake_clock, true)
+            .override_global(global::FORCE_FALLBACK, &force_fallback, true)
+            .override_global(global::LOG_LEVEL, &0_u8, true)
+            .load(&object::bytes())
+            .unwrap_or_else(|error| panic!("{error:?}"));
+        let program: &mut SchedClassifier = ebpf.program_mut(names::PROGRAM).unwrap().try_into().unwrap();
+        program
+            .load()
+            .unwrap_or_else(|error| panic!("{error}: {error:?}"));
+
+        let chunk = Array::<MapData, Bucket>::create(CHUNK_BUCKETS, MMAPABLE).unwrap();
+        let buckets = map_memory(chunk.map());
+        let mut chunks = ArrayOfMaps::try_from(ebpf.map_mut(names::BUCKETS).unwrap()).unwrap();
+        chunks.set(0, &chunk, 0).unwrap();
+        Self { ebpf, buckets }
+    }
+
+    /// Puts a policy into a slot, without making it current.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses it.
+    pub fn fill(&mut self, slot: u32, policy: &Policy) {
+        if !policy.exact4.is_empty() {
+            let mut map = HashMap::<_, _, Rule>::create(size(policy.exact4.len()), 0).unwrap();
+            for (address, rule) in &policy.exact4 {
+                map.insert(key4(*address), rule, 0).unwrap();
+            }
+            self.set_slot(names::EXACT4, slot, &map);
+        }
+        if !policy.exact6.is_empty() {
+            let mut map = HashMap::<_, _, Rule>::create(size(policy.exact6.len()), 0).unwrap();
+            for (address, rule) in &policy.exact6 {
+                map.insert(key6(*address), rule, 0).unwrap();
+            }
+            self.set_slot(names::EXACT6, slot, &map);
+        }
+        if !policy.prefix4.is_empty() {
+            let mut map = LpmTrie::<_, _, Rule>::create(size(policy.prefix4.len()), 1).unwrap();
+            for (address, prefix_len, rule) in &policy.prefix4 {
+                let data: PrefixData4 = key4(*address);
+                map.insert(
+                    &lpm_trie::Key::new(PREFIX4_FIXED_BITS + prefix_len, data),
+                    rule,
+                    0,
+                )
+                .unwrap();
+            }
+            self.set_slot(names::PREFIX4, slot, &map);
+        }
+        if !policy.prefix6.is_empty() {
+            let mut map = LpmTrie::<_, _, Rule>::create(size(policy.prefix6.len()), 1).unwrap();
+            for (address, prefix_len, rule) in &policy.prefix6 {
+                let data = PrefixData6 {
+                    zero: 0,
+                    service: 0,
+                    address: header::words(address.octets()),
+                };
+                map.insert(
+                    &lpm_trie::Key::new(PREFIX6_FIXED_BITS + prefix_len, data),
+                    rule,
+                    0,
+                )
+                .unwrap();
+            }
+            self.set_slot(names::PREFIX6, slot, &map);
+        }
+        let any = policy.any.unwrap_or_default();
+        let head = PolicyHead {
+            any,
+            features: policy.features(),
+            zero: 0,
+        };
+        self.array(names::POLICIES).set(slot, head, 0).unwrap();
+    }
+
+    /// Makes a slot current.
+    pub fn activate(&mut self, slot: u32) {
+        self.array(names::ACTIVE).set(0, Active { slot }, 0).unwrap();
+    }
+
+    /// Puts a policy into slot 0 and makes it current.
+    pub fn install(&mut self, policy: &Policy) {
+        self.fill(0, policy);
+        self.activate(0);
+    }
+
+    /// What the fake clock shows from here on.
+    pub fn set_clock(&mut self, now_ns: u64) {
+        self.array(names::CLOCK).set(0, now_ns, 0).unwrap();
+    }
+
+    /// State of a bucket.
+    #[must_use]
+    pub fn bucket(&self, number: u32) -> Bucket {
+        assert!(number < CHUNK_BUCKETS);
+        // SAFETY: within the mapping; the program is not running, or the caller expects torn values.
+        unsafe { self.buckets.add(number as usize).read_volatile() }
+    }
+
+    /// Overwrites a bucket.
+    pub fn set_bucket(&self, number: u32, bucket: Bucket) {
+        assert!(number < CHUNK_BUCKETS);
+        // SAFETY: as in `bucket`.
+        unsafe { self.buckets.add(number as usize).write_volatile(bucket) };
+    }
+
+    /// Sets when a bucket's last packet departs, and nothing else of it.
+    pub fn set_last_departure(&self, number: u32, last_departure_ticks: u64) {
+        assert!(number < CHUNK_BUCKETS);
+        // SAFETY: within the mapping, aligned; the program changes it by atomics as well.
+        let time = unsafe {
+            AtomicU64::from_ptr(&raw mut (*self.buckets.add(number as usize)).last_departure_ticks)
+        };
+        time.store(last_departure_ticks, Ordering::Relaxed);
+    }
+
+    /// All totals, summed over CPUs, in the order of [`Outcome`].
+    #[must_use]
+    pub fn totals(&self) -> [u64; N_OUTCOMES as usize] {
+        let totals = PerCpuArray::<_, u64>::try_from(self.ebpf.map(names::TOTALS).unwrap()).unwrap();
+        Outcome::ALL.map(|outcome| totals.get(&(outcome as u32), 0).unwrap().iter().sum())
+    }
+
+    /// Runs the program once.
+    #[must_use]
+    pub fn run(&self, frame: &[u8], skb: Skb) -> Ran {
+        self.repeat(frame, skb, 1)
+    }
+
+    /// Runs the program `n_runs` times on one packet, which keeps what the run before wrote to it.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses the frame.
+    #[must_use]
+    pub fn repeat(&self, frame: &[u8], skb: Skb, n_runs: u32) -> Ran {
+        let program: &SchedClassifier = self.ebpf.program(names::PROGRAM).unwrap().try_into().unwrap();
+        let mut ran = Ran {
+            action: 0,
+            skb: Skb::default(),
+            frame: vec![0; frame.len()],
+            duration_ns: 0,
+        };
+        let result = program
+            .test_run(TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut ran.frame),
+                ctx_in: Some(skb.bytes()),
+                ctx_out: Some(ran.skb.bytes_mut()),
+                repeat: n_runs,
+                ..TestRunOptions::default()
+            })
+            .unwrap_or_else(|error| panic!("{error:?}: {} bytes {frame:02x?}, {skb:?}", frame.len()));
+        ran.action = result.return_value.cast_signed();
+        ran.duration_ns = u64::try_from(result.duration.as_nanos()).unwrap();
+        ran
+    }
+
+    /// The loaded object.
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    fn set_slot<M: InnerMap>(&mut self, name: &str, slot: u32, inner: &M) {
+        let mut slots = ArrayOfMaps::<_, M>::try_from(self.ebpf.map_mut(name).unwrap()).unwrap();
+        slots.set(slot, inner, 0).unwrap();
+    }
+
+    fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
+        self.ebpf.map_mut(name).unwrap().try_into().unwrap()
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        // SAFETY: mapped with this length in `load`, and not used any more.
+        unsafe { libc::munmap(self.buckets.cast(), CHUNK_LEN) };
+    }
+}
+
+/// Bytes of a chunk.
+const CHUNK_LEN: usize = CHUNK_BUCKETS as usize * size_of::<Bucket>();
+
+fn map_memory(chunk: &MapData) -> *mut Bucket {
+    // SAFETY: a fresh mapping at an address of the kernel's choice.
+    let memory = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            CHUNK_LEN,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            chunk.fd().as_fd().as_raw_fd(),
+            0,
+        )
+    };
+    assert_ne!(memory, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+    memory.cast()
+}
+
+fn size(n_entries: usize) -> u32 {
+    u32::try_from(n_entries).unwrap()
+}
+
+fn key4(address: Ipv4Addr) -> Key4 {
+    Key4 {
+        service: 0,
+        address: address.octets(),
+    }
+}
+
+fn key6(address: Ipv6Addr) -> Key6 {
+    Key6 {
+        service: 0,
+        address: header::words(address.octets()),
+    }
+}
