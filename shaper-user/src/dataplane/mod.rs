@@ -1,45 +1,51 @@
 //! What stands in the kernel: the only module that talks to it.
+//!
+//! ```text
+//! tables -> plan -> slots (built idle, one write makes them current) + buckets     pinned: pins, maps, batch, bpf
+//! interface -> topology -> qdisc, fq (who holds the packets) + program -> links | clsact     over: netlink, bpf
+//! ```
 
+mod batch;
+mod bpf;
+mod buckets;
+mod error;
+mod maps;
+mod pins;
+mod plan;
+mod program;
+mod slots;
+mod tables;
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use shaper_common::names::{self, LAYOUT_VERSION, MAGIC, PINNED_MAPS};
+use shaper_common::outcome::N_OUTCOMES;
+use shaper_common::rule::Meta;
+
+use self::bpf::MapInfo;
+use self::buckets::Buckets;
+use self::maps::{Map, difference, sum_per_cpu};
+use self::pins::{Pins, Root};
+use self::plan::{entry, plan};
+use self::program::Definitions;
+use self::slots::Slots;
 use crate::paths::Paths;
 use crate::policy::tables::Tables;
-use crate::stats::Snapshot;
+use crate::stats::{EntrySnapshot, Snapshot};
+
+pub use error::DataplaneError;
+pub use program::{ProgramOptions, build_id};
 
 /// The tables in the kernel, opened by their pins.
 #[derive(Debug)]
-pub struct Dataplane {}
-
-/// Why the kernel could not be asked or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum DataplaneError {
-    /// Nothing is pinned.
-    #[error("shaper is not up")]
-    NotUp,
-    /// A capability is missing.
-    #[error("not permitted to {action}")]
-    Privilege {
-        /// What was attempted.
-        action: String,
-    },
-}
-
-impl DataplaneError {
-    /// Its name in JSON; `not_up` and `privilege` have exit codes of their own.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NotUp => "not_up",
-            Self::Privilege { .. } => "privilege",
-        }
-    }
-
-    /// What to do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotUp => Some("start it with `shaper up -i IFACE`".to_owned()),
-            Self::Privilege { .. } => Some("run it as root, or with CAP_BPF and CAP_NET_ADMIN".to_owned()),
-        }
-    }
+pub struct Dataplane {
+    root: Root,
+    pins: Pins,
+    definitions: Definitions,
+    slots: Slots,
+    buckets: Buckets,
+    totals: OwnedFd,
+    meta: Map<u32, Meta>,
 }
 
 /// What applying tables changed.
@@ -60,9 +66,96 @@ impl Dataplane {
     ///
     /// # Errors
     ///
-    /// [`DataplaneError::NotUp`] if nothing is pinned.
-    pub fn open(_paths: &Paths) -> Result<Self, DataplaneError> {
-        Err(DataplaneError::NotUp)
+    /// [`DataplaneError::NotUp`] if nothing is pinned, or what makes the pins unusable.
+    pub fn open(paths: &Paths) -> Result<Self, DataplaneError> {
+        let root = Root::open(&paths.bpffs)?.ok_or(DataplaneError::NotUp)?;
+        let pins = root.pins()?.ok_or(DataplaneError::NotUp)?;
+        Self::check(root, pins)
+    }
+
+    /// Opens what is pinned, or makes the maps if nothing is. The flag says that they were made.
+    ///
+    /// # Errors
+    ///
+    /// What makes the pins unusable, or the kernel's refusal; then nothing was changed.
+    pub fn create_or_open(paths: &Paths) -> Result<(Self, bool), DataplaneError> {
+        let root = Root::create(&paths.bpffs)?;
+        if let Some(pins) = root.pins()? {
+            return Ok((Self::check(root, pins)?, false));
+        }
+        let draft = root.draft()?;
+        let made = Self::build(&draft).and_then(|()| root.publish(&draft));
+        match made {
+            Ok(pins) => Ok((Self::check(root, pins)?, true)),
+            Err(error) => {
+                // The first error is the one to report.
+                let _ = draft.remove();
+                let _ = root.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn build(draft: &Pins) -> Result<(), DataplaneError> {
+        program::make_maps(draft)?;
+        let definitions = Definitions::read()?;
+        let meta: Map<u32, Meta> = open_map(draft, &definitions, names::META)?;
+        let says = Meta {
+            magic: MAGIC,
+            layout_version: LAYOUT_VERSION,
+            build_id: 0,
+        };
+        meta.put(&0, &says)
+            .map_err(|error| DataplaneError::kernel("write the map META", error))?;
+        Self::buckets(draft, &definitions)?.ensure(0).map(drop)
+    }
+
+    fn buckets(pins: &Pins, definitions: &Definitions) -> Result<Buckets, DataplaneError> {
+        let outer = open_map(pins, definitions, names::BUCKETS)?;
+        Ok(Buckets::new(
+            outer,
+            definitions.inner(names::BUCKETS),
+            pins.clone(),
+        ))
+    }
+
+    fn check(root: Root, pins: Pins) -> Result<Self, DataplaneError> {
+        let definitions = Definitions::read()?;
+        let meta: Map<u32, Meta> = open_map(&pins, &definitions, names::META)?;
+        let says = meta
+            .get(&0)
+            .map_err(|error| DataplaneError::kernel("read the map META", error))?;
+        let says = says.unwrap_or_default();
+        if says.magic != MAGIC || says.layout_version != LAYOUT_VERSION {
+            let problem = "it does not say that shaper made these pins".into();
+            return Err(DataplaneError::ForeignPin {
+                path: pins.path(names::META),
+                problem,
+            });
+        }
+        for name in PINNED_MAPS {
+            open_checked(&pins, &definitions, name)?;
+        }
+        let slots = Slots {
+            active: open_map(&pins, &definitions, names::ACTIVE)?,
+            policies: open_map(&pins, &definitions, names::POLICIES)?,
+            exact4: open_map(&pins, &definitions, names::EXACT4)?,
+            exact6: open_map(&pins, &definitions, names::EXACT6)?,
+            prefix4: open_map(&pins, &definitions, names::PREFIX4)?,
+            prefix6: open_map(&pins, &definitions, names::PREFIX6)?,
+            pins: pins.clone(),
+        };
+        let buckets = Self::buckets(&pins, &definitions)?;
+        let totals = open_checked(&pins, &definitions, names::TOTALS)?;
+        Ok(Self {
+            root,
+            pins,
+            definitions,
+            slots,
+            buckets,
+            totals,
+            meta,
+        })
     }
 
     /// What is in force.
@@ -71,16 +164,25 @@ impl Dataplane {
     ///
     /// Whatever the kernel refuses.
     pub fn entries(&self) -> Result<Tables, DataplaneError> {
-        Err(DataplaneError::NotUp)
+        let rules = self.slots.rules()?;
+        Ok(Tables::new(
+            rules.iter().map(|(key, rule)| (*key, entry(rule))).collect(),
+        ))
     }
 
-    /// Puts `tables` in force, all at once.
+    /// Puts `tables` in force, all at once. The caller holds the lock.
     ///
     /// # Errors
     ///
     /// Whatever the kernel refuses; what was in force stays so.
-    pub fn apply(&self, _tables: &Tables) -> Result<Applied, DataplaneError> {
-        Err(DataplaneError::NotUp)
+    pub fn apply(&self, tables: &Tables) -> Result<Applied, DataplaneError> {
+        let in_force = self.slots.rules()?;
+        let plan = plan(&in_force, tables)?;
+        if plan.applied.added + plan.applied.removed + plan.applied.changed > 0 {
+            self.slots
+                .apply(&in_force, &plan, &self.buckets, &self.definitions)?;
+        }
+        Ok(plan.applied)
     }
 
     /// All counters.
@@ -89,6 +191,70 @@ impl Dataplane {
     ///
     /// Whatever the kernel refuses.
     pub fn snapshot(&self) -> Result<Snapshot, DataplaneError> {
-        Err(DataplaneError::NotUp)
+        let rules = self.slots.rules()?;
+        let numbers: Vec<u32> = rules.iter().map(|(_, rule)| rule.bucket).collect();
+        let buckets = self.buckets.read(&numbers)?;
+        let entries = rules.iter().zip(buckets).map(|((key, rule), bucket)| {
+            let entry = entry(rule);
+            let is_limited = matches!(entry, crate::policy::tables::Entry::Limited(_));
+            EntrySnapshot {
+                key: *key,
+                entry,
+                bucket_number: rule.bucket,
+                bucket: if is_limited {
+                    bucket
+                } else {
+                    shaper_common::bucket::Bucket::default()
+                },
+            }
+        });
+        let mut snapshot = Snapshot {
+            taken_ns: monotonic_ns(),
+            entries: entries.collect(),
+            totals: [0; N_OUTCOMES as usize],
+        };
+        for (index, total) in (0..).zip(&mut snapshot.totals) {
+            *total = sum_per_cpu(self.totals.as_fd(), index)
+                .map_err(|error| DataplaneError::kernel("read the map TOTALS", error))?;
+        }
+        Ok(snapshot)
     }
+}
+
+/// The pinned map `name`, known to be as the object defines it.
+fn open_checked(pins: &Pins, definitions: &Definitions, name: &str) -> Result<OwnedFd, DataplaneError> {
+    let foreign = |problem| DataplaneError::ForeignPin {
+        path: pins.path(name),
+        problem,
+    };
+    let fd = pins.open(name)?.ok_or_else(|| foreign("it is missing".into()))?;
+    let found: MapInfo = bpf::map_info(fd.as_fd()).map_err(|error| foreign(error.to_string()))?;
+    match difference(&found, &definitions.get(name).map) {
+        None => Ok(fd),
+        Some(problem) => Err(foreign(problem)),
+    }
+}
+
+fn open_map<K: aya::Pod, V: aya::Pod>(
+    pins: &Pins,
+    definitions: &Definitions,
+    name: &str,
+) -> Result<Map<K, V>, DataplaneError> {
+    let fd = open_checked(pins, definitions, name)?;
+    Map::new(fd).map_err(|problem| DataplaneError::ForeignPin {
+        path: pins.path(name),
+        problem,
+    })
+}
+
+/// The clock that the program and fq use.
+fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the call fills `time` and cannot fail with this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
+    seconds.unwrap_or(0) * shaper_common::NSEC_PER_SEC + nanoseconds.unwrap_or(0)
 }

@@ -1,0 +1,222 @@
+//! What can go wrong between us and the kernel, each with its remedy.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the kernel's state could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DataplaneError {
+    /// Nothing is pinned.
+    #[error("shaper is not up")]
+    NotUp,
+    /// The caller may not do this.
+    #[error("not permitted to {action}")]
+    Privilege {
+        /// What was attempted.
+        action: String,
+    },
+    /// Pins need a BPF file system.
+    #[error("`{path}` is not on a BPF file system")]
+    NoBpffs {
+        /// Where pins should go.
+        path: PathBuf,
+    },
+    /// Somebody else could change what stands there.
+    #[error("`{path}` is not safe for pins: {problem}")]
+    UnsafeDirectory {
+        /// Which directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A pin is not what this version of shaper makes.
+    #[error("the pin `{path}` is foreign or damaged: {problem}")]
+    ForeignPin {
+        /// Which pin.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is no such device.
+    #[error("there is no interface `{name}`")]
+    NoSuchInterface {
+        /// The name given.
+        name: String,
+        /// Existing names that resemble it.
+        similar: Vec<String>,
+    },
+    /// The kernel has no fq, or may not load it.
+    #[error("sch_fq is not available, so nothing could hold a packet on `{device}` until its departure")]
+    NoFq {
+        /// Where fq was wanted.
+        device: String,
+    },
+    /// A qdisc that could not be put back.
+    #[error(
+        "`{device}` has a root qdisc of its own, {kind} {handle}, that shaper could not put back as it is"
+    )]
+    ForeignQdisc {
+        /// On which device.
+        device: String,
+        /// Its kind.
+        kind: String,
+        /// Its handle as tc writes it.
+        handle: String,
+    },
+    /// The kernel took the options but did not keep them.
+    #[error("fq on `{device}` does not have the options it was given: {problem}")]
+    FqOptions {
+        /// On which device.
+        device: String,
+        /// Which option differs.
+        problem: String,
+    },
+    /// The program would see each packet twice.
+    #[error(
+        "packets of `{interface}` also pass `{other}`, where shaper is attached: each would be charged twice"
+    )]
+    SamePath {
+        /// The interface asked for.
+        interface: String,
+        /// The one above or below it.
+        other: String,
+    },
+    /// No place for our filter.
+    #[error("the clsact filter of priority {priority} on `{interface}` is not shaper's: {problem}")]
+    ForeignFilter {
+        /// On which interface.
+        interface: String,
+        /// The priority.
+        priority: u16,
+        /// What stands there.
+        problem: String,
+    },
+    /// More rules than the kernel's tables take.
+    #[error("{rules} rules need more than the {most} buckets there can be")]
+    TooManyRules {
+        /// How many rules.
+        rules: usize,
+        /// Most buckets.
+        most: usize,
+    },
+    /// The kernel lacks something.
+    #[error("this kernel is too old: it cannot {what}")]
+    KernelTooOld {
+        /// What is missing.
+        what: String,
+    },
+    /// The verifier refused the program.
+    #[error("the kernel refused the program: {reason}")]
+    Verifier {
+        /// The last lines of the verifier.
+        reason: String,
+    },
+    /// The embedded object cannot be loaded.
+    #[error("cannot load the kernel program")]
+    Object {
+        /// Why.
+        source: Box<aya::EbpfError>,
+    },
+    /// The kernel refused.
+    #[error("cannot {doing}")]
+    Kernel {
+        /// What was refused.
+        doing: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel refused, and may have said why in words.
+    #[error("cannot {doing}{}{text}", if text.is_empty() { "" } else { ": " })]
+    Netlink {
+        /// What was refused.
+        doing: String,
+        /// The kernel's own words.
+        text: String,
+        /// The error number.
+        source: io::Error,
+    },
+    /// The file that remembers what was there before.
+    #[error("cannot {doing} `{path}`")]
+    Record {
+        /// Read or write.
+        doing: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The policy changed again and again while it was read.
+    #[error("the policy kept changing while it was read")]
+    Busy,
+}
+
+impl DataplaneError {
+    /// The kernel's refusal of `doing`: missing privilege, or its own error number.
+    pub(super) fn kernel(doing: impl Into<String>, source: io::Error) -> Self {
+        let doing = doing.into();
+        match source.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => Self::Privilege { action: doing },
+            _ => Self::Kernel { doing, source },
+        }
+    }
+
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotUp => "not_up",
+            Self::Privilege { .. } => "privilege",
+            Self::NoBpffs { .. } => "no_bpffs",
+            Self::UnsafeDirectory { .. } => "unsafe_directory",
+            Self::ForeignPin { .. } => "foreign_pin",
+            Self::NoSuchInterface { .. } => "no_such_interface",
+            Self::NoFq { .. } => "no_fq",
+            Self::ForeignQdisc { .. } => "foreign_qdisc",
+            Self::FqOptions { .. } => "fq_options",
+            Self::SamePath { .. } => "same_path",
+            Self::ForeignFilter { .. } => "foreign_filter",
+            Self::TooManyRules { .. } => "too_many_rules",
+            Self::KernelTooOld { .. } => "kernel_too_old",
+            Self::Verifier { .. } => "verifier",
+            Self::Object { .. } => "object",
+            Self::Kernel { .. } | Self::Netlink { .. } => "kernel_refused",
+            Self::Record { .. } => "record",
+            Self::Busy => "busy",
+        }
+    }
+
+    /// What the operator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotUp => "start it with `shaper up -i IFACE`".into(),
+            Self::Privilege { .. } => "run as root, or with CAP_BPF and CAP_NET_ADMIN".into(),
+            Self::NoBpffs { .. } => {
+                "mount one with `mount -t bpf bpf /sys/fs/bpf` (`ip netns exec` hides it: use `nsenter --net=` there)"
+                    .into()
+            }
+            Self::UnsafeDirectory { path, .. } => format!("make it yours alone: `chmod 700 {0}`, `chown root {0}`", path.display()),
+            Self::ForeignPin { path, .. } => format!(
+                "`shaper down` removes what shaper knows; if the pin is not shaper's, remove it with `rm {}`",
+                path.display()
+            ),
+            Self::NoSuchInterface { similar, .. } => match &similar[..] {
+                [] => "`ip link` lists them".into(),
+                names => format!("did you mean {}?", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")),
+            },
+            Self::NoFq { .. } => {
+                "run `modprobe sch_fq`; if there is no such module, install the kernel's full package of modules".into()
+            }
+            Self::ForeignQdisc { device, .. } => format!("take it away first: `tc qdisc del dev {device} root`"),
+            Self::SamePath { other, .. } => format!("attach one of the two; `shaper down` lets go of `{other}`"),
+            Self::ForeignFilter { interface, priority, .. } => format!(
+                "see `tc filter show dev {interface} egress`; shaper needs priority {priority} for itself"
+            ),
+            Self::KernelTooOld { .. } => "Linux 6.1 is the oldest that will do".into(),
+            Self::TooManyRules { .. } => "use prefixes instead of single addresses".into(),
+            Self::Busy => "try again".into(),
+            Self::FqOptions { .. } | Self::Verifier { .. } | Self::Object { .. } | Self::Kernel { .. }
+            | Self::Netlink { .. } | Self::Record { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,353 @@
+//! Where pins stand: `<bpffs>/v<layout>/`, a directory of ours alone, made whole or not at all.
+//!
+//! What the pins hold is left to others.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use shaper_common::names::LAYOUT_VERSION;
+
+use super::bpf;
+use super::error::DataplaneError;
+
+/// `BPF_FS_MAGIC`.
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+
+/// Pin of the log ring of aya-log, which all interfaces share.
+pub(super) const LOGS: &str = "AYA_LOGS";
+
+/// The directory that holds the directories of all layout versions.
+#[derive(Debug)]
+pub(super) struct Root {
+    path: PathBuf,
+}
+
+/// The directory of one layout version.
+#[derive(Clone, Debug)]
+pub(super) struct Pins {
+    dir: PathBuf,
+}
+
+impl Root {
+    /// The directory at `path`, known to be on a BPF file system and nobody else's. `None` if there is none.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, DataplaneError> {
+        match fs::symlink_metadata(path) {
+            Ok(_) => {
+                check_directory(path)?;
+                Ok(Some(Self {
+                    path: path.to_owned(),
+                }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DataplaneError::kernel(
+                format!("look into `{}`", path.display()),
+                error,
+            )),
+        }
+    }
+
+    /// As [`open`](Self::open), but makes the directory if there is none.
+    pub(super) fn create(path: &Path) -> Result<Self, DataplaneError> {
+        if let Some(root) = Self::open(path)? {
+            return Ok(root);
+        }
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        if !is_bpffs(parent)? {
+            return Err(DataplaneError::NoBpffs {
+                path: path.to_owned(),
+            });
+        }
+        make_directory(path)?;
+        check_directory(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+
+    /// The pins of the present layout, if they are there.
+    pub(super) fn pins(&self) -> Result<Option<Pins>, DataplaneError> {
+        let dir = self.path.join(version_name(LAYOUT_VERSION));
+        match fs::symlink_metadata(&dir) {
+            Ok(_) => {
+                check_directory(&dir)?;
+                Ok(Some(Pins { dir }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DataplaneError::kernel(
+                format!("look into `{}`", dir.display()),
+                error,
+            )),
+        }
+    }
+
+    /// An empty directory to build pins in, until [`publish`](Self::publish) gives it its name.
+    pub(super) fn draft(&self) -> Result<Pins, DataplaneError> {
+        let draft = Pins {
+            dir: self.path.join(format!("new_{}", version_name(LAYOUT_VERSION))),
+        };
+        draft.remove()?;
+        make_directory(&draft.dir)?;
+        Ok(draft)
+    }
+
+    /// Gives a finished draft its name, in one step.
+    pub(super) fn publish(&self, draft: &Pins) -> Result<Pins, DataplaneError> {
+        let dir = self.path.join(version_name(LAYOUT_VERSION));
+        fs::rename(&draft.dir, &dir)
+            .map_err(|error| DataplaneError::kernel(format!("rename `{}`", draft.dir.display()), error))?;
+        Ok(Pins { dir })
+    }
+
+    /// The pins of every layout but the present one, drafts included.
+    pub(super) fn others(&self) -> Result<Vec<Pins>, DataplaneError> {
+        let present = version_name(LAYOUT_VERSION);
+        let mut others: Vec<Pins> = entries(&self.path)?
+            .into_iter()
+            .filter(|name| *name != present && is_version_name(name))
+            .map(|name| Pins {
+                dir: self.path.join(name),
+            })
+            .collect();
+        others.sort_by(|a, b| a.dir.cmp(&b.dir));
+        Ok(others)
+    }
+
+    /// Removes the directory if nothing is left in it.
+    pub(super) fn remove(&self) -> Result<bool, DataplaneError> {
+        remove_directory(&self.path)
+    }
+}
+
+impl Pins {
+    /// Where a pin stands or will stand.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Opens a pin, if it is there.
+    pub(super) fn open(&self, name: &str) -> Result<Option<OwnedFd>, DataplaneError> {
+        let path = self.path(name);
+        match bpf::open_pin(&path) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(DataplaneError::ForeignPin {
+                path,
+                problem: "it is no program, map or link".into(),
+            }),
+            Err(error) => Err(DataplaneError::kernel(
+                format!("open the pin `{}`", path.display()),
+                error,
+            )),
+        }
+    }
+
+    /// Pins `fd` under `name`, in place of what may be there.
+    pub(super) fn put(&self, name: &str, fd: BorrowedFd<'_>) -> Result<(), DataplaneError> {
+        // Built beside and renamed over, so that a reader finds the one or the other.
+        let path = self.path(name);
+        let beside = self.path(&format!("new_{name}"));
+        unlink(&beside)?;
+        bpf::pin(fd, &beside)
+            .map_err(|error| DataplaneError::kernel(format!("pin `{}`", path.display()), error))?;
+        fs::rename(&beside, &path)
+            .map_err(|error| DataplaneError::kernel(format!("rename `{}`", beside.display()), error))
+    }
+
+    /// Takes a pin away, if it is there.
+    pub(super) fn take_away(&self, name: &str) -> Result<(), DataplaneError> {
+        unlink(&self.path(name))
+    }
+
+    /// Moves a pin here from `other`, in one step.
+    pub(super) fn adopt(&self, other: &Self, name: &str) -> Result<(), DataplaneError> {
+        fs::rename(other.path(name), self.path(name)).map_err(|error| {
+            DataplaneError::kernel(format!("rename `{}`", other.path(name).display()), error)
+        })
+    }
+
+    /// The names of all pins.
+    pub(super) fn names(&self) -> Result<Vec<String>, DataplaneError> {
+        entries(&self.dir)
+    }
+
+    /// Interfaces that have a pinned link or program, by name.
+    pub(super) fn interfaces(&self) -> Result<Vec<String>, DataplaneError> {
+        let mut names: Vec<String> = self
+            .names()?
+            .iter()
+            .filter_map(|name| name.strip_prefix("prog_").or_else(|| name.strip_prefix("link_")))
+            .map(decode)
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Removes the directory with all its pins. Whoever still holds an object keeps it.
+    pub(super) fn remove(&self) -> Result<(), DataplaneError> {
+        if fs::symlink_metadata(&self.dir).is_err() {
+            return Ok(());
+        }
+        // Programs and links first: no packet meets a policy that is half gone.
+        let mut names = self.names()?;
+        names.sort_by_key(|name| !(name.starts_with("link_") || name.starts_with("prog_")));
+        for name in names {
+            self.take_away(&name)?;
+        }
+        remove_directory(&self.dir).map(drop)
+    }
+}
+
+/// Pin of an interface's program.
+pub(super) fn program_pin(interface: &str) -> String {
+    format!("prog_{}", encode(interface))
+}
+
+/// Pin of an interface's link.
+pub(super) fn link_pin(interface: &str) -> String {
+    format!("link_{}", encode(interface))
+}
+
+/// An interface's name without dots, which bpffs keeps for itself.
+fn encode(interface: &str) -> String {
+    interface.replace('%', "%25").replace('.', "%2e")
+}
+
+fn decode(name: &str) -> String {
+    name.replace("%2e", ".").replace("%25", "%")
+}
+
+fn version_name(version: u64) -> String {
+    format!("v{version}")
+}
+
+fn is_version_name(name: &str) -> bool {
+    name.strip_prefix("new_")
+        .unwrap_or(name)
+        .strip_prefix('v')
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn is_bpffs(path: &Path) -> Result<bool, DataplaneError> {
+    use std::os::unix::ffi::OsStrExt;
+    let doing = || format!("look into `{}`", path.display());
+    let c_path = std::ffi::CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| DataplaneError::kernel(doing(), io::ErrorKind::InvalidInput.into()))?;
+    // SAFETY: an all-zero `statfs` is valid, and `statfs` fills it from a string that ends in zero.
+    let (result, stat) = unsafe {
+        let mut stat: libc::statfs = std::mem::zeroed();
+        (libc::statfs(c_path.as_ptr(), &raw mut stat), stat)
+    };
+    if result == 0 {
+        #[expect(
+            clippy::useless_conversion,
+            reason = "the field's width differs between architectures"
+        )]
+        return Ok(i64::from(stat.f_type) == BPF_FS_MAGIC);
+    }
+    let error = io::Error::last_os_error();
+    if error.kind() == io::ErrorKind::NotFound {
+        return Ok(false);
+    }
+    Err(DataplaneError::kernel(doing(), error))
+}
+
+fn check_directory(path: &Path) -> Result<(), DataplaneError> {
+    let unsafe_because = |problem: String| {
+        Err(DataplaneError::UnsafeDirectory {
+            path: path.to_owned(),
+            problem,
+        })
+    };
+    let metadata = fs::symlink_metadata(path)
+        .map_err(|error| DataplaneError::kernel(format!("look into `{}`", path.display()), error))?;
+    // SAFETY: takes no argument and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    if !metadata.is_dir() {
+        return unsafe_because("it is not a directory".into());
+    }
+    if metadata.uid() != user {
+        return unsafe_because(format!(
+            "it belongs to user {}, not to user {user}",
+            metadata.uid()
+        ));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return unsafe_because(format!(
+            "others may enter it (mode {:o})",
+            metadata.mode() & 0o7777
+        ));
+    }
+    if !is_bpffs(path)? {
+        return Err(DataplaneError::NoBpffs {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path) -> Result<(), DataplaneError> {
+    DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| DataplaneError::kernel(format!("make the directory `{}`", path.display()), error))
+}
+
+/// `false` if something is left in it.
+fn remove_directory(path: &Path) -> Result<bool, DataplaneError> {
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(error) => Err(DataplaneError::kernel(
+            format!("remove `{}`", path.display()),
+            error,
+        )),
+    }
+}
+
+fn unlink(path: &Path) -> Result<(), DataplaneError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(DataplaneError::kernel(
+            format!("remove the pin `{}`", path.display()),
+            error,
+        )),
+    }
+}
+
+fn entries(dir: &Path) -> Result<Vec<String>, DataplaneError> {
+    let refused = |error| DataplaneError::kernel(format!("list `{}`", dir.display()), error);
+    fs::read_dir(dir)
+        .map_err(refused)?
+        .map(|entry| Ok(entry.map_err(refused)?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_name_has_no_dot_and_leads_back_to_the_interface() {
+        for name in ["eth0", "eth0.42", "a.b.c", "100%", "x%2e", "br-lan@1"] {
+            let pin = encode(name);
+            assert!(!pin.contains('.'), "{pin}");
+            assert_eq!(decode(&pin), name);
+        }
+    }
+
+    #[test]
+    fn only_directories_of_a_layout_are_taken_for_one() {
+        for name in ["v1", "v12", "new_v1"] {
+            assert!(is_version_name(name), "{name}");
+        }
+        for name in ["v", "v1x", "vx", "eth0", "new_", "old_v1"] {
+            assert!(!is_version_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The embedded kernel program: its maps' definitions, its constants, and how it is loaded.
+
+use std::collections::HashMap;
+
+use aya::programs::{ProgramError, SchedClassifier};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya_obj::Object;
+use shaper_common::names::{PINNED_MAPS, PROGRAM, global};
+
+use super::bpf::MapInfo;
+use super::error::DataplaneError;
+use super::pins::{LOGS, Pins};
+
+/// The object that `cargo xtask ebpf` builds.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../shaper-ebpf/shaper.bpf.o");
+
+/// Constants of one interface's program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramOptions {
+    /// Bytes before the network header.
+    pub link_header_len: u32,
+    /// Bytes each packet takes on the wire beyond what the kernel counts.
+    pub overhead: u32,
+    /// aya-log's level; 0 is off and costs nothing.
+    pub log_level: u8,
+    /// Whether the clock is the map `CLOCK`: for tests.
+    pub has_fake_clock: bool,
+}
+
+/// A map's definition, and that of the maps in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Definition {
+    pub(super) map: MapInfo,
+    pub(super) inner: Option<MapInfo>,
+}
+
+/// The definitions of all maps in the object.
+#[derive(Debug)]
+pub(super) struct Definitions(HashMap<String, Definition>);
+
+impl Definitions {
+    /// Reads them from the embedded object.
+    pub(super) fn read() -> Result<Self, DataplaneError> {
+        let object = Object::parse(OBJECT).map_err(|error| object_error(error.into()))?;
+        let definitions = object.maps.iter().map(|(name, map)| {
+            let inner = map.inner().map(|inner| definition(&inner));
+            (
+                name.clone(),
+                Definition {
+                    map: definition(map),
+                    inner,
+                },
+            )
+        });
+        Ok(Self(definitions.collect()))
+    }
+
+    /// The definition of the map `name`, which the object is known to have.
+    pub(super) fn get(&self, name: &str) -> Definition {
+        self.0[name]
+    }
+
+    /// The definition of the maps in `name`, which is known to hold maps.
+    pub(super) fn inner(&self, name: &str) -> MapInfo {
+        self.0[name].inner.unwrap_or_default()
+    }
+}
+
+fn definition(map: &aya_obj::Map) -> MapInfo {
+    MapInfo {
+        kind: map.map_type(),
+        id: 0,
+        key_size: map.key_size(),
+        value_size: map.value_size(),
+        max_entries: map.max_entries(),
+        flags: map.map_flags(),
+    }
+}
+
+/// Identifies the embedded object: FNV-1a of its bytes.
+#[must_use]
+pub fn build_id() -> u64 {
+    OBJECT.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Makes every shared map that is not pinned yet, and pins it.
+pub(super) fn make_maps(pins: &Pins) -> Result<(), DataplaneError> {
+    relocate(
+        pins,
+        &ProgramOptions {
+            link_header_len: 0,
+            overhead: 0,
+            log_level: 0,
+            has_fake_clock: false,
+        },
+    )
+    .map(drop)
+}
+
+/// The object with its maps, but nothing loaded.
+pub(super) fn relocate(pins: &Pins, options: &ProgramOptions) -> Result<Ebpf, DataplaneError> {
+    let fake_clock = u32::from(options.has_fake_clock);
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global(global::LINK_HEADER_LEN, &options.link_header_len, true)
+        .override_global(global::OVERHEAD, &options.overhead, true)
+        .override_global(global::FAKE_CLOCK, &fake_clock, true)
+        .override_global(global::LOG_LEVEL, &options.log_level, false);
+    for name in PINNED_MAPS.into_iter().chain([LOGS]) {
+        loader.map_pin_path(name, pins.path(name));
+    }
+    loader.load(OBJECT).map_err(object_error)
+}
+
+/// Loads the program over the maps pinned in `pins`.
+///
+/// # Errors
+///
+/// Missing privilege, or the verifier's refusal.
+pub(super) fn load(pins: &Pins, options: &ProgramOptions) -> Result<Ebpf, DataplaneError> {
+    let mut ebpf = relocate(pins, options)?;
+    classifier(&mut ebpf)?
+        .load()
+        .map_err(|error| object_error(error.into()))?;
+    Ok(ebpf)
+}
+
+/// The program in a loaded object.
+pub(super) fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
+    let program = ebpf.program_mut(PROGRAM).ok_or(ProgramError::NotLoaded);
+    program
+        .and_then(TryInto::try_into)
+        .map_err(|error| object_error(error.into()))
+}
+
+/// What of an aya error the operator can act on.
+fn object_error(error: EbpfError) -> DataplaneError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        let number = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error);
+        // EACCES is the verifier's refusal.
+        if number == Some(libc::EPERM) {
+            return DataplaneError::Privilege {
+                action: "load the kernel program".into(),
+            };
+        }
+        cause = error.source();
+    }
+    if let EbpfError::ProgramError(ProgramError::LoadError { verifier_log, .. }) = &error {
+        let log = verifier_log.to_string();
+        // The reason stands at the end, before a line of statistics.
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| !line.starts_with("processed "))
+            .collect();
+        let reason = lines[lines.len().saturating_sub(3)..].join("; ");
+        if !reason.is_empty() {
+            return DataplaneError::Verifier { reason };
+        }
+    }
+    DataplaneError::Object {
+        source: Box::new(error),
+    }
+}
