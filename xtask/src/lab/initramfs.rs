@@ -7,6 +7,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -81,16 +82,7 @@ pub(super) fn base(kernel: &KernelFiles) -> Result<(PathBuf, BTreeSet<PathBuf>)>
         let paths = fs::read_to_string(&list)?.lines().map(PathBuf::from).collect();
         return Ok((archive, paths));
     }
-    // Older bases of the same kernel are of no use any more.
-    for old in fs::read_dir(&dir)?.flatten() {
-        if old
-            .file_name()
-            .to_string_lossy()
-            .starts_with(&format!("{version}-"))
-        {
-            let _ = fs::remove_file(old.path());
-        }
-    }
+    forget_old(&dir);
     eprintln!("lab: packing the base of the guests with kernel {version}");
     let temporary = TempDir::new_in(&dir, "base")?;
     let file = temporary.path().join("base.cpio");
@@ -100,6 +92,17 @@ pub(super) fn base(kernel: &KernelFiles) -> Result<(PathBuf, BTreeSet<PathBuf>)>
     fs::rename(temporary.path().join("list"), &list)?;
     fs::rename(&file, &archive)?;
     Ok((archive, paths))
+}
+
+/// Removes what nobody asked for lately: every change of what is in a base makes another one.
+fn forget_old(dir: &Path) {
+    let a_week = Duration::from_hours(7 * 24);
+    for old in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let modified = old.metadata().and_then(|metadata| metadata.modified());
+        if modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > a_week)) {
+            let _ = fs::remove_file(old.path());
+        }
+    }
 }
 
 /// Changes whenever anything that goes into the base does.

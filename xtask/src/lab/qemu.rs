@@ -23,7 +23,7 @@ const TIMED_OUT: u8 = 124;
 /// A clock that the kernel distrusts half way would spoil a measurement; devices that modules make
 /// unasked would be in every network namespace.
 const KERNEL_OPTIONS: &str = "console=ttyS0 quiet panic=-1 oops=panic tsc=reliable no_timer_check log_buf_len=4M \
-    fb_tunnels=none bonding.max_bonds=0 dummy.numdummies=0 ifb.numifbs=0";
+    cryptomgr.notests=1 fb_tunnels=none bonding.max_bonds=0 dummy.numdummies=0 ifb.numifbs=0";
 
 /// What became of a guest.
 #[derive(Debug)]
