@@ -5,7 +5,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
     ("config", &[]),
     ("policy", &["config"]),
     ("dataplane", &["policy", "stats", "config"]),
-    ("stats", &[]),
+    ("stats", &["policy"]),
     ("view", &["stats", "policy"]),
 ];
 
