@@ -1,5 +1,8 @@
-//! What the counters said at one moment.
+//! What the counters said at one moment, and what happened between two. Pure: no clock, no kernel.
 
+use std::collections::HashMap;
+
+use shaper_common::NSEC_PER_SEC;
 use shaper_common::bucket::Bucket;
 use shaper_common::outcome::{N_OUTCOMES, Outcome};
 
@@ -34,5 +37,130 @@ impl Snapshot {
     #[must_use]
     pub fn total(&self, outcome: Outcome) -> u64 {
         self.totals[outcome as usize]
+    }
+}
+
+/// What became of one entry between two snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Its counters at the end.
+    pub bucket: Bucket,
+    /// Bytes per second on the wire, of sent packets.
+    pub sent_bytes_per_sec: u64,
+    /// Packets that were sent or dropped.
+    pub n_packets: u64,
+    /// Of these, packets that had to wait or were dropped.
+    pub n_limited: u64,
+}
+
+/// What became of every entry between two snapshots.
+#[derive(Clone, Debug, Default)]
+pub struct Activities {
+    by_key: HashMap<TableKey, Activity>,
+}
+
+impl Activities {
+    /// What happened from `before` to `after`. An entry that `before` lacks counts from zero, and so does one
+    /// whose counters began anew.
+    #[must_use]
+    pub fn between(before: &Snapshot, after: &Snapshot) -> Self {
+        let elapsed_ns = after.taken_ns.saturating_sub(before.taken_ns).max(1);
+        let old: HashMap<TableKey, Bucket> = before
+            .entries
+            .iter()
+            .map(|entry| (entry.key, entry.bucket))
+            .collect();
+        let activity = |entry: &EntrySnapshot| {
+            let old = old.get(&entry.key).copied().unwrap_or_default();
+            (entry.key, Activity::between(&old, &entry.bucket, elapsed_ns))
+        };
+        Self {
+            by_key: after.entries.iter().map(activity).collect(),
+        }
+    }
+
+    /// That of one entry.
+    #[must_use]
+    pub fn get(&self, key: &TableKey) -> Option<&Activity> {
+        self.by_key.get(key)
+    }
+}
+
+impl Activity {
+    fn between(old: &Bucket, new: &Bucket, elapsed_ns: u64) -> Self {
+        let more = |count: fn(&Bucket) -> u64| count(new).checked_sub(count(old)).unwrap_or(count(new));
+        let sent_bytes = u128::from(more(|bucket| bucket.sent_bytes));
+        let per_sec = sent_bytes * u128::from(NSEC_PER_SEC) / u128::from(elapsed_ns);
+        let n_dropped = more(|bucket| bucket.dropped_packets);
+        Self {
+            bucket: *new,
+            sent_bytes_per_sec: u64::try_from(per_sec).unwrap_or(u64::MAX),
+            n_packets: more(|bucket| bucket.sent_packets).saturating_add(n_dropped),
+            n_limited: more(|bucket| bucket.paced_packets).saturating_add(n_dropped),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(taken_ns: u64, buckets: &[(TableKey, Bucket)]) -> Snapshot {
+        let entries = buckets.iter().map(|(key, bucket)| EntrySnapshot {
+            key: *key,
+            entry: Entry::Exempt,
+            bucket_number: 0,
+            bucket: *bucket,
+        });
+        Snapshot {
+            taken_ns,
+            entries: entries.collect(),
+            totals: [0; N_OUTCOMES as usize],
+        }
+    }
+
+    fn bucket(sent_bytes: u64, sent_packets: u64, paced_packets: u64, dropped_packets: u64) -> Bucket {
+        Bucket {
+            sent_bytes,
+            sent_packets,
+            paced_packets,
+            dropped_packets,
+            ..Bucket::default()
+        }
+    }
+
+    #[test]
+    fn a_rate_is_what_was_sent_in_the_time_between() {
+        let before = snapshot(1_000_000_000, &[(TableKey::Any, bucket(1_000, 1, 0, 0))]);
+        let after = snapshot(3_000_000_000, &[(TableKey::Any, bucket(5_001_000, 11, 5, 10))]);
+        let activities = Activities::between(&before, &after);
+        let activity = activities.get(&TableKey::Any).unwrap();
+        assert_eq!(activity.sent_bytes_per_sec, 2_500_000);
+        assert_eq!((activity.n_packets, activity.n_limited), (20, 15));
+        assert_eq!(activity.bucket.sent_bytes, 5_001_000);
+    }
+
+    #[test]
+    fn an_entry_without_a_past_and_one_that_began_anew_count_from_zero() {
+        let after = snapshot(1_000_000_000, &[(TableKey::Any, bucket(500, 1, 0, 0))]);
+        for before in [
+            snapshot(0, &[]),
+            snapshot(0, &[(TableKey::Any, bucket(900, 9, 9, 9))]),
+        ] {
+            let activities = Activities::between(&before, &after);
+            assert_eq!(activities.get(&TableKey::Any).unwrap().sent_bytes_per_sec, 500);
+        }
+    }
+
+    #[test]
+    fn two_snapshots_of_one_moment_divide_by_no_zero() {
+        let one = snapshot(7, &[(TableKey::Any, bucket(500, 1, 0, 0))]);
+        assert_eq!(
+            Activities::between(&one, &one)
+                .get(&TableKey::Any)
+                .unwrap()
+                .sent_bytes_per_sec,
+            0
+        );
     }
 }

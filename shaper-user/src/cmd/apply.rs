@@ -1,13 +1,80 @@
 //! `shaper apply`: makes a configuration the running policy.
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use super::Context;
+use super::sources::{configuration_in, policy, warnings};
+use super::{Change, Context};
+use crate::config::Config;
+use crate::dataplane::Dataplane;
+use crate::policy::Diff;
+use crate::policy::tables::Tables;
+use crate::view::json;
 
-/// Make a configuration the running policy
+/// Make a configuration the running policy, all at once
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The file, `-` for standard input [default: the configuration].
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Take away the rules of `shaper set`, too.
+    #[arg(long)]
+    prune: bool,
+    /// Say what would change, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
 
-pub(crate) fn run(_args: &Args, _context: &Context, _out: &mut impl Write) -> anyhow::Result<()> {
-    anyhow::bail!("not implemented")
+pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+    let file = args.file.as_ref().unwrap_or(&context.paths.config);
+    let config = configuration_in(file)?;
+    apply(config, args.prune, args.dry_run, context, out)
+}
+
+/// Makes `config` the configured part of what runs.
+pub(super) fn apply(
+    config: Config,
+    is_pruned: bool,
+    is_dry: bool,
+    context: &Context,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let configured = policy(&config)?;
+    for warning in warnings(&config, &configured) {
+        context.note(format_args!("warning: {warning}"));
+    }
+    let dataplane = Dataplane::open(&context.paths)?;
+    let change = Change::begin(context)?;
+    let mut next = config;
+    if !is_pruned {
+        next.rules.extend(change.set_rules()?);
+    }
+    let diff = if is_dry {
+        Diff::between(&dataplane.entries()?, &Tables::from(&policy(&next)?))
+    } else {
+        let applied = change.commit(&dataplane, &next)?;
+        Diff {
+            added: applied.added,
+            removed: applied.removed,
+            changed: applied.changed,
+            unchanged: applied.unchanged,
+        }
+    };
+    if context.format.is_json() {
+        writeln!(out, "{}", json::applied(&Context::head(), &diff, is_dry))?;
+    } else {
+        let note = if is_dry {
+            " (nothing was changed: --dry-run)"
+        } else {
+            ""
+        };
+        let Diff {
+            added,
+            removed,
+            changed,
+            unchanged,
+        } = diff;
+        writeln!(out, "+{added} -{removed} ~{changed} ={unchanged}{note}")?;
+    }
+    Ok(())
 }

@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::paths::Paths;
 use crate::view::Unit;
+use crate::view::json::Head;
 
 /// How results are written to standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -58,6 +60,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// The first keys of every JSON document.
+    pub(crate) fn head() -> Head {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Head::new(now.as_secs())
+    }
+
     /// Tells the operator something on standard error, unless `-q`.
     pub fn note(&self, text: impl Display) {
         if self.verbosity >= Verbosity::Normal {

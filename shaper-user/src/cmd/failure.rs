@@ -6,7 +6,7 @@ use std::io::Write;
 use super::Context;
 use crate::config::ConfigError;
 use crate::dataplane::DataplaneError;
-use crate::policy::PolicyError;
+use crate::policy::Problems;
 use crate::store::StoreError;
 use crate::view::json;
 
@@ -26,6 +26,8 @@ pub(crate) enum Failure {
     NoSuchRule {
         /// Which rule was asked for.
         selector: String,
+        /// Where one is.
+        hint: Option<String>,
     },
     /// What was found differs from what was asked for, or is degraded.
     #[error("{message}")]
@@ -101,11 +103,12 @@ impl Diagnosis {
                 hint: error.hint(),
             });
         }
-        let error = cause.downcast_ref::<PolicyError>()?;
+        let problems = cause.downcast_ref::<Problems>()?;
+        let hint = problems.0.iter().find_map(|problem| problem.error.hint());
         Some(Self {
             exit: exit::USAGE,
             code: "usage",
-            hint: error.hint(),
+            hint,
         })
     }
 
@@ -116,10 +119,10 @@ impl Diagnosis {
                 code: "usage",
                 hint: hint.clone(),
             },
-            Failure::NoSuchRule { .. } => Self {
+            Failure::NoSuchRule { hint, .. } => Self {
                 exit: exit::NO_SUCH_RULE,
                 code: "no_such_rule",
-                hint: None,
+                hint: hint.clone(),
             },
             Failure::Differs { .. } => Self {
                 exit: exit::DIFFERS,
@@ -223,6 +226,7 @@ mod tests {
         assert_eq!(Diagnosis::of(&not_up).exit, exit::NOT_UP);
         let no_rule = anyhow::Error::from(Failure::NoSuchRule {
             selector: "x".to_owned(),
+            hint: None,
         });
         assert_eq!(Diagnosis::of(&no_rule).exit, exit::NO_SUCH_RULE);
     }

@@ -2,12 +2,35 @@
 
 use std::io::Write;
 
-use super::Context;
+use super::change::running;
+use super::{Context, Failure};
+use crate::dataplane::Dataplane;
+use crate::policy::prefix::PrefixError;
+use crate::policy::{Destination, Policy};
+use crate::view::{explanation, json};
 
 /// Say which rule wins for a destination, and why
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// `203.0.113.7`, `203.0.113.0/24`, `2001:db8::/56` or `any`.
+    destination: String,
+}
 
-pub(crate) fn run(_args: &Args, _context: &Context, _out: &mut impl Write) -> anyhow::Result<()> {
-    anyhow::bail!("not implemented")
+pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+    let destination: Destination = args
+        .destination
+        .parse()
+        .map_err(|error: PrefixError| Failure::Usage {
+            message: error.to_string(),
+            hint: error.hint(),
+        })?;
+    Dataplane::open(&context.paths)?;
+    let policy = Policy::try_from(&running(context)?)?;
+    let explained = policy.explain(destination);
+    if context.format.is_json() {
+        writeln!(out, "{}", json::explanation(&Context::head(), &explained))?;
+    } else {
+        writeln!(out, "{}", explanation::text(&explained, context.unit))?;
+    }
+    Ok(())
 }

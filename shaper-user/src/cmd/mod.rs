@@ -12,8 +12,10 @@ mod down;
 mod get;
 mod kernel_log;
 mod list;
+mod rails;
 mod reload;
 mod set;
+mod sources;
 mod status;
 mod unset;
 mod up;
@@ -27,6 +29,7 @@ pub(crate) use change::Change;
 pub use cli::Cli;
 pub use context::{Context, Format, Verbosity};
 pub(crate) use failure::Failure;
+pub(crate) use sources::policy;
 
 /// Parses `args`, runs one command, and says how it went: the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>, out: &mut impl Write) -> u8 {

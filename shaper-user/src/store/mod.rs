@@ -1,22 +1,106 @@
 //! Files of shaper's own, and the lock that every change holds.
+//!
+//! A change is written ahead: `policy.next`, then the kernel, then `rules.toml`, then `policy.next` becomes
+//! `policy.toml`. Whatever kills a command, the next one finds either the old state, or `policy.next` and the
+//! means to finish.
+
+mod file;
+mod folder;
+mod lock;
+mod policies;
+
+use std::path::PathBuf;
+
+pub use file::{read_toml, remove, write_toml};
+pub use folder::ensure_folder;
+pub use lock::Lock;
+pub use policies::{Policies, Running};
+/// For what the data plane remembers: it names serde nowhere else.
+pub use serde::{Deserialize, Serialize};
 
 /// Why a file of ours cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub struct StoreError {
-    text: String,
+pub enum StoreError {
+    /// The system refuses.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A symbolic link or a file stands where a folder should.
+    #[error("`{}` is not a folder", path.display())]
+    NotAFolder {
+        /// What stands there.
+        path: PathBuf,
+    },
+    /// Somebody else could change the limits.
+    #[error("`{}` belongs to user {owner}, not to root or to user {user}", path.display())]
+    Owner {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who runs this command.
+        user: u32,
+    },
+    /// As [`Owner`](Self::Owner).
+    #[error("`{}` can be written by others (mode {mode:04o})", path.display())]
+    Writable {
+        /// The folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Not what we wrote.
+    #[error("`{}` is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl StoreError {
+    fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
     /// Its name in JSON.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        "store"
+        match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => "privilege",
+            Self::Io { .. } => "file",
+            Self::NotAFolder { .. } | Self::Owner { .. } | Self::Writable { .. } => "unsafe_folder",
+            Self::Damaged { .. } => "damaged_file",
+        }
     }
 
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        None
+        match self {
+            Self::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => Some("run it as root".to_owned()),
+                std::io::ErrorKind::StorageFull => Some("free some space".to_owned()),
+                _ => None,
+            },
+            Self::NotAFolder { path } => Some(format!("look at it, then remove it: `rm {}`", path.display())),
+            Self::Owner { path, .. } => Some(format!(
+                "look into it, then remove it or take it over: `chown root: {}`",
+                path.display()
+            )),
+            Self::Writable { path, .. } => Some(format!("`chmod go-w {}`", path.display())),
+            Self::Damaged { path, .. } => Some(format!(
+                "move it away (`mv {0} {0}.damaged`) and run `shaper reload`",
+                path.display()
+            )),
+        }
     }
 }

@@ -2,8 +2,52 @@
 
 use serde::Serialize;
 
+use crate::config::Source;
+use crate::policy::{Diff, Explanation, Rule, Winner};
+use crate::stats::Activity;
+
 /// Changes only when a key changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
+
+/// The first keys of every document.
+#[derive(Clone, Debug, Serialize)]
+pub struct Head {
+    schema: u32,
+    version: &'static str,
+    time: String,
+}
+
+impl Head {
+    /// A document of `unix_secs` seconds after 1970.
+    #[must_use]
+    pub fn new(unix_secs: u64) -> Self {
+        Self {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            time: rfc3339(unix_secs),
+        }
+    }
+}
+
+/// `2026-11-20T10:04:11Z`.
+fn rfc3339(unix_secs: u64) -> String {
+    let (days, secs) = (unix_secs / 86_400, unix_secs % 86_400);
+    // Howard Hinnant's civil_from_days: years begin in March, so that the leap day comes last.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (secs / 3600, secs / 60 % 60, secs % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
 
 #[derive(Serialize)]
 struct ErrorDocument<'a> {
@@ -25,7 +69,225 @@ pub fn error(code: &str, message: &str, hint: Option<&str>) -> String {
     })
 }
 
+/// A document: the head, and `body`'s keys behind it.
+#[derive(Serialize)]
+struct Document<'a, T> {
+    #[serde(flatten)]
+    head: &'a Head,
+    #[serde(flatten)]
+    body: T,
+}
+
+fn document<T: Serialize>(head: &Head, body: T) -> String {
+    to_line(&Document { head, body })
+}
+
+#[derive(Serialize)]
+struct RulesBody<'a> {
+    rules: Vec<RuleBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct RuleBody<'a> {
+    name: Option<&'a str>,
+    destination: String,
+    service: Option<&'a str>,
+    per: &'static str,
+    group: Option<&'a str>,
+    rate_bits_per_second: Option<u64>,
+    burst_bytes: Option<u64>,
+    horizon_ns: Option<u64>,
+    ecn_ns: Option<u64>,
+    source: &'static str,
+    is_temporary: bool,
+    expires_at: Option<&'a str>,
+    comment: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<StatsBody>,
+}
+
+#[derive(Serialize)]
+struct StatsBody {
+    sent_bytes: u64,
+    sent_packets: u64,
+    delayed_packets: u64,
+    marked_packets: u64,
+    dropped_packets: u64,
+    dropped_bytes: u64,
+    now_bits_per_second: u64,
+}
+
+impl<'a> RuleBody<'a> {
+    fn new(rule: &'a Rule, activity: Option<&Activity>) -> Self {
+        let limit = rule.limit;
+        Self {
+            name: rule.name.as_deref(),
+            destination: rule.destination.to_string(),
+            service: None,
+            per: "rule",
+            group: None,
+            rate_bits_per_second: limit.map(|limit| limit.rate.bits_per_sec()),
+            burst_bytes: limit.map(|limit| limit.burst_bytes),
+            horizon_ns: limit.map(|limit| limit.horizon_ns),
+            ecn_ns: limit.and_then(|limit| limit.ecn_ns),
+            source: rule.source.name(),
+            is_temporary: rule.source == Source::Temporary,
+            expires_at: None,
+            comment: rule.comment.as_deref(),
+            stats: activity.filter(|_| limit.is_some()).map(StatsBody::new),
+        }
+    }
+}
+
+impl StatsBody {
+    fn new(activity: &Activity) -> Self {
+        let bucket = &activity.bucket;
+        Self {
+            sent_bytes: bucket.sent_bytes,
+            sent_packets: bucket.sent_packets,
+            delayed_packets: bucket.paced_packets,
+            marked_packets: bucket.marked_packets,
+            dropped_packets: bucket.dropped_packets,
+            dropped_bytes: bucket.dropped_bytes,
+            now_bits_per_second: activity.sent_bytes_per_sec.saturating_mul(8),
+        }
+    }
+}
+
+/// Rules, with what they did where that is known.
+#[must_use]
+pub fn rules<'a>(head: &Head, rules: impl IntoIterator<Item = (&'a Rule, Option<&'a Activity>)>) -> String {
+    let rules = rules
+        .into_iter()
+        .map(|(rule, activity)| RuleBody::new(rule, activity))
+        .collect();
+    document(head, RulesBody { rules })
+}
+
+/// One rule, for a line of its own.
+#[must_use]
+pub fn rule(rule: &Rule, activity: Option<&Activity>) -> String {
+    to_line(&RuleBody::new(rule, activity))
+}
+
+#[derive(Serialize)]
+struct ExplanationBody<'a> {
+    destination: String,
+    /// One of `rule`, `exempt`, `never_limited`, `unlimited`.
+    verdict: &'static str,
+    winner: Option<RuleBody<'a>>,
+    exempt_prefix: Option<String>,
+    beaten: Vec<RuleBody<'a>>,
+}
+
+/// Which rule wins, and what it beats.
+#[must_use]
+pub fn explanation(head: &Head, explanation: &Explanation<'_>) -> String {
+    let (verdict, winner, exempt_prefix) = match explanation.winner {
+        Winner::Rule(rule) => ("rule", Some(RuleBody::new(rule, None)), None),
+        Winner::Exempt(prefix) => ("exempt", None, Some(prefix.to_string())),
+        Winner::NeverLimited(_) => ("never_limited", None, None),
+        Winner::Nobody => ("unlimited", None, None),
+    };
+    let beaten = explanation
+        .beaten
+        .iter()
+        .map(|rule| RuleBody::new(rule, None))
+        .collect();
+    let destination = explanation.destination.to_string();
+    document(
+        head,
+        ExplanationBody {
+            destination,
+            verdict,
+            winner,
+            exempt_prefix,
+            beaten,
+        },
+    )
+}
+
+#[derive(Serialize)]
+struct AppliedBody {
+    applied: DiffBody,
+    is_dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct DiffBody {
+    added: usize,
+    removed: usize,
+    changed: usize,
+    unchanged: usize,
+}
+
+/// What `apply` changed.
+#[must_use]
+pub fn applied(head: &Head, diff: &Diff, is_dry_run: bool) -> String {
+    let Diff {
+        added,
+        removed,
+        changed,
+        unchanged,
+    } = *diff;
+    let applied = DiffBody {
+        added,
+        removed,
+        changed,
+        unchanged,
+    };
+    document(head, AppliedBody { applied, is_dry_run })
+}
+
+/// One file that `check` found valid.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// Its path.
+    pub file: String,
+    /// Rules that count.
+    #[serde(rename = "rules")]
+    pub n_rules: usize,
+    /// Exempt prefixes.
+    #[serde(rename = "exempt_prefixes")]
+    pub n_exempt: usize,
+    /// What is surely not what was meant.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct CheckedBody<'a> {
+    files: &'a [Checked],
+}
+
+/// What `check` found.
+#[must_use]
+pub fn checked(head: &Head, files: &[Checked]) -> String {
+    document(head, CheckedBody { files })
+}
+
 /// Any value on one line; data of ours always has string keys, so it cannot fail.
 pub(crate) fn to_line<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(1_795_169_051), "2026-11-20T10:04:11Z");
+        assert_eq!(rfc3339(4_107_542_399), "2100-02-28T23:59:59Z");
+        assert_eq!(rfc3339(4_107_542_400), "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn an_error_is_one_object_on_one_line() {
+        assert_eq!(
+            error("not_up", "say \"up\"\n", None),
+            r#"{"error":{"code":"not_up","message":"say \"up\"\n","hint":null}}"#
+        );
+    }
 }

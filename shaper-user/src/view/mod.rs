@@ -1,6 +1,9 @@
 //! What people and programs read: rows in, text out. No I/O.
 
+pub mod explanation;
 pub mod json;
+pub mod row;
+pub mod table;
 pub mod units;
 
 pub use units::Unit;

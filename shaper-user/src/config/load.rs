@@ -1,0 +1,294 @@
+//! Reading the files, and saying what is wrong with their shape.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::document::{Document, RulesDocument, Unsupported};
+use super::{Config, ConfigError, File, Place, Report, RuleConfig};
+
+/// A million rules with every key take less.
+const MAX_BYTES: u64 = 256 << 20;
+
+impl Config {
+    /// Reads `path` and every `*.toml` in the folder `rules.d` beside it.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read, or says something that has not the shape of a configuration.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config = Self::parse(path, read(path)?)?;
+        for path in rules_files(path)? {
+            config.add_rules(&path, read(&path)?)?;
+        }
+        Ok(config)
+    }
+
+    /// Reads standard input or anything else that is no file; `name` stands for the path in errors.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_from(name: &Path, reader: impl Read) -> Result<Self, ConfigError> {
+        Self::parse(name, read_text(name, reader)?)
+    }
+
+    /// Reads the text of a whole configuration.
+    ///
+    /// # Errors
+    ///
+    /// If it has not the shape of one.
+    pub fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
+        let document: Document = from_toml(path, &text)?;
+        let mut config = Self {
+            files: vec![File {
+                path: path.to_owned(),
+                text,
+            }],
+            interfaces: document.interface,
+            defaults: document.defaults,
+            exempt: document.exempt.into_iter().collect(),
+            rules: document.rule,
+        };
+        let sections = [
+            ("service", &document.service),
+            ("group", &document.group),
+            ("metrics", &document.metrics),
+        ];
+        config.refuse_unsupported(0, &sections)?;
+        Ok(config)
+    }
+
+    fn add_rules(&mut self, path: &Path, text: String) -> Result<(), ConfigError> {
+        let document: RulesDocument = from_toml(path, &text)?;
+        let file = self.files.len();
+        self.files.push(File {
+            path: path.to_owned(),
+            text,
+        });
+        self.exempt.extend(document.exempt.map(|mut exempt| {
+            exempt.file = file;
+            exempt
+        }));
+        let first_rule = self.rules.len();
+        self.rules.extend(document.rule.into_iter().map(|mut rule| {
+            rule.file = file;
+            rule
+        }));
+        self.refuse_unsupported(first_rule, &[])
+    }
+
+    fn refuse_unsupported(
+        &mut self,
+        first_rule: usize,
+        sections: &[(&'static str, &Unsupported)],
+    ) -> Result<(), ConfigError> {
+        let of_sections = sections.iter().filter_map(|(key, value)| {
+            value
+                .as_ref()
+                .map(|value| (format!("[{key}]"), Place::in_main_file(value.span())))
+        });
+        let of_rules = self.rules[first_rule..]
+            .iter()
+            .flat_map(RuleConfig::unsupported)
+            .map(|(key, place)| (format!("`{key}`"), place));
+        let reports: Vec<_> = of_sections
+            .chain(of_rules)
+            .map(|(what, place)| {
+                let message = format!("{what} is not supported yet by this version");
+                self.report(&place, message, Some("take it out".to_owned()))
+            })
+            .collect();
+        if reports.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError::Invalid { reports })
+        }
+    }
+}
+
+fn rules_files(config: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let folder = config.with_file_name("rules.d");
+    let error = |source| ConfigError::Read {
+        path: folder.clone(),
+        source,
+    };
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(error(source)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(error)?.path();
+        let is_hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.extension().is_some_and(|extension| extension == "toml") && !is_hidden {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let file = fs::File::open(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    read_text(path, file)
+}
+
+fn read_text(path: &Path, reader: impl Read) -> Result<String, ConfigError> {
+    let mut bytes = Vec::new();
+    reader
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(ConfigError::TooLarge {
+            path: path.to_owned(),
+            max_bytes: MAX_BYTES,
+        });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..offset];
+        ConfigError::NotText {
+            path: path.to_owned(),
+            line: before.split(|byte| *byte == b'\n').count(),
+            offset: offset + 1,
+        }
+    })
+}
+
+fn from_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let span = error.span().unwrap_or_default();
+        let (message, hint) = in_our_words(error.message());
+        let report = Report::new(path, text, &span, message, hint);
+        ConfigError::Invalid {
+            reports: vec![report],
+        }
+    })
+}
+
+/// Serde speaks of fields and types to programmers; operators write keys and texts.
+fn in_our_words(message: &str) -> (String, Option<String>) {
+    let first_line = message.lines().next().unwrap_or_default().to_owned();
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let mut parts = rest.split('`');
+        let key = parts.next().unwrap_or_default();
+        let known: Vec<&str> = parts.skip(1).step_by(2).collect();
+        return (format!("unknown key `{key}`"), Some(suggestion(key, &known)));
+    }
+    if let Some(rest) = message.strip_prefix("missing field `") {
+        let key = rest.trim_end_matches('`');
+        return (format!("the key `{key}` is missing"), None);
+    }
+    let wants_text = message.starts_with("invalid type") && message.contains("expected a string");
+    let hint = wants_text.then(|| "write it as a text in quotes, for example \"20mbit\"".to_owned());
+    (first_line, hint)
+}
+
+fn suggestion(key: &str, known: &[&str]) -> String {
+    let nearest = known.iter().map(|known| (distance(key, known), known)).min();
+    match nearest {
+        Some((distance, known)) if distance <= 2 => format!("did you mean `{known}`?"),
+        _ => format!("known here: {}", known.join(", ")),
+    }
+}
+
+/// Letters to change, add or take away to get from one word to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse(Path::new("x.toml"), text.to_owned())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn an_empty_configuration_is_one() {
+        let config = Config::parse(Path::new("x.toml"), String::new()).unwrap();
+        assert!(config.rules.is_empty() && config.interfaces.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
+        assert_eq!(
+            error("[[rule]]\ndestination = \"any\"\nrat = \"1mbit\"\n"),
+            "x.toml:3:1: unknown key `rat`\n\
+             3 | rat = \"1mbit\"\n  \
+               | ^^^ did you mean `rate`?"
+        );
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        assert_eq!(
+            error("[[rule]]\nrate = \"1mbit\"\n"),
+            "x.toml:1:1: the key `destination` is missing\n1 | [[rule]]\n  | ^^^^^^^^"
+        );
+    }
+
+    #[test]
+    fn a_number_for_a_rate_is_refused_with_an_example() {
+        assert_eq!(
+            error("[[rule]]\ndestination = \"any\"\nrate = 20\n"),
+            "x.toml:3:8: invalid type: integer `20`, expected a string\n\
+             3 | rate = 20\n  \
+               |        ^^ write it as a text in quotes, for example \"20mbit\""
+        );
+    }
+
+    #[test]
+    fn keys_of_a_later_version_say_so_all_at_once() {
+        let text = "[service.imap]\nports = [\"tcp:143\"]\n\
+                    [[rule]]\ndestination = \"any\"\nrate = \"1mbit\"\nper = \"client\"\nexpires = 2026-12-31T23:00:00Z\n";
+        let error = error(text);
+        assert!(
+            error.contains("x.toml:1:2: [service] is not supported yet by this version\n"),
+            "{error}"
+        );
+        assert!(
+            error.contains("x.toml:6:7: `per` is not supported yet by this version\n"),
+            "{error}"
+        );
+        assert!(
+            error.contains("x.toml:7:11: `expires` is not supported yet"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn words_that_are_far_apart_are_not_suggested() {
+        assert_eq!(distance("rate", "rate"), 0);
+        assert_eq!(distance("rat", "rate"), 1);
+        assert_eq!(distance("", "rate"), 4);
+        assert_eq!(suggestion("colour", &["rate", "name"]), "known here: rate, name");
+    }
+}

@@ -1,0 +1,159 @@
+//! One rule: whom it covers, and how fast it lets them be sent to.
+
+use std::fmt;
+use std::time::Duration;
+
+use shaper_common::pacing::Limit;
+use shaper_common::stamp::MAX_HORIZON_NS;
+
+use super::amount::{AmountError, Burst, MAX_BURST_BYTES};
+use super::prefix::Destination;
+use super::rate::Rate;
+use crate::config::Source;
+
+/// One rule of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What the operator calls it.
+    pub name: Option<String>,
+    /// Whom it covers.
+    pub destination: Destination,
+    /// How fast; `None` is `unlimited`.
+    pub limit: Option<RuleLimit>,
+    /// For people.
+    pub comment: Option<String>,
+    /// Who wrote it.
+    pub source: Source,
+}
+
+/// How fast a rule lets packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleLimit {
+    /// Sustained rate on the wire.
+    pub rate: Rate,
+    /// Bytes an idle bucket lets go at once, besides one packet.
+    pub burst_bytes: u64,
+    /// Longest queue before packets are dropped.
+    pub horizon_ns: u64,
+    /// Queue above which packets are marked.
+    pub ecn_ns: Option<u64>,
+}
+
+/// What rules have that do not say otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Defaults {
+    pub(super) burst: Burst,
+    pub(super) horizon: Duration,
+    pub(super) ecn: Option<Duration>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            burst: Burst::Time(Duration::from_millis(10)),
+            horizon: Duration::from_millis(200),
+            ecn: Some(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Bytes of a full Ethernet packet.
+const FULL_PACKET_BYTES: u64 = 1514;
+
+/// Defaults never fall below this many full packets: less burst would delay every pair of segments, and less
+/// horizon would drop before TCP can find its rate.
+const MIN_BURST_PACKETS: u64 = 2;
+const MIN_HORIZON_PACKETS: u64 = 16;
+/// A threshold below the time of a packet or two would mark every packet of a slow destination.
+const MIN_ECN_PACKETS: u64 = 2;
+
+impl RuleLimit {
+    /// A limit of `rate`, with what is not given from `defaults`.
+    pub(super) fn new(
+        rate: Rate,
+        burst: Option<Burst>,
+        horizon: Option<Duration>,
+        defaults: &Defaults,
+    ) -> Result<Self, AmountError> {
+        let packets_ns = |packets| rate.time_ns(packets * FULL_PACKET_BYTES);
+        let burst_bytes = match burst {
+            Some(burst) => burst.bytes(rate)?,
+            None => defaults
+                .burst
+                .bytes(rate)?
+                .clamp(MIN_BURST_PACKETS * FULL_PACKET_BYTES, MAX_BURST_BYTES),
+        };
+        let horizon_ns = match horizon {
+            Some(horizon) => nanoseconds(horizon),
+            None => nanoseconds(defaults.horizon).max(packets_ns(MIN_HORIZON_PACKETS)),
+        };
+        let ecn_ns = defaults
+            .ecn
+            .map(|ecn| nanoseconds(ecn).max(packets_ns(MIN_ECN_PACKETS)));
+        Ok(Self {
+            rate,
+            burst_bytes,
+            horizon_ns: horizon_ns.min(MAX_HORIZON_NS),
+            ecn_ns,
+        })
+    }
+
+    /// As the kernel holds it.
+    #[must_use]
+    pub fn limit(&self) -> Limit {
+        let burst_ns = self.rate.time_ns(self.burst_bytes);
+        Limit::new(self.rate.bytes_per_sec(), burst_ns, self.horizon_ns, self.ecn_ns)
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// How people refer to it: `rule "imap-heavy" (203.0.113.7/32)`.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "rule \"{name}\" ({})", self.destination),
+            None => write!(f, "rule {}", self.destination),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(rate: &str) -> RuleLimit {
+        RuleLimit::new(rate.parse().unwrap(), None, None, &Defaults::default()).unwrap()
+    }
+
+    #[test]
+    fn the_default_burst_is_ten_milliseconds_and_at_least_two_full_packets() {
+        assert_eq!(limit("20mbit").burst_bytes, 25_000);
+        assert_eq!(limit("8kbit").burst_bytes, 3028);
+        assert_eq!(limit("1600gbit").burst_bytes, 2_000_000_000);
+    }
+
+    #[test]
+    fn the_default_horizon_is_a_fifth_of_a_second_and_at_least_sixteen_full_packets() {
+        assert_eq!(limit("20mbit").horizon_ns, 200_000_000);
+        assert_eq!(limit("100kbit").horizon_ns, 16 * 1514 * 80_000);
+        assert_eq!(limit("8kbit").horizon_ns, 24_224_000_000);
+    }
+
+    #[test]
+    fn the_default_marking_threshold_is_at_least_two_full_packets() {
+        assert_eq!(limit("20mbit").ecn_ns, Some(5_000_000));
+        assert_eq!(limit("1mbit").ecn_ns, Some(2 * 1514 * 8_000));
+    }
+
+    #[test]
+    fn what_a_rule_says_itself_is_taken_as_it_is() {
+        let burst = Some(Burst::Bytes(0));
+        let horizon = Some(Duration::from_millis(1));
+        let rate = "1mbit".parse().unwrap();
+        let limit = RuleLimit::new(rate, burst, horizon, &Defaults::default()).unwrap();
+        assert_eq!((limit.burst_bytes, limit.horizon_ns), (0, 1_000_000));
+    }
+}

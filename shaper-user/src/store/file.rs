@@ -1,0 +1,151 @@
+//! One small file, replaced as a whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::StoreError;
+
+/// Reads a file that [`write_toml`] wrote; `None` if there is none.
+///
+/// # Errors
+///
+/// If it cannot be read, or is not what was written.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::io("read", path)(error)),
+    };
+    let damaged = |reason: String| StoreError::Damaged {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = str::from_utf8(&bytes).map_err(|error| damaged(error.to_string()))?;
+    toml::from_str(text)
+        .map(Some)
+        .map_err(|error| damaged(error.message().to_owned()))
+}
+
+/// Replaces the file at `path`: whoever reads it, and whatever fails, finds the old one or the new one whole.
+///
+/// # Errors
+///
+/// If it cannot be written; the old one stays.
+pub fn write_toml<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError> {
+    let text = toml::to_string(value).map_err(|error| StoreError::Damaged {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let temporary = path.with_added_extension("tmp");
+    // A leftover of a command that was killed, or a link somebody planted: not to be written through.
+    remove(&temporary)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(StoreError::io("create", &temporary))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(StoreError::io("write", &temporary))?;
+    rename(&temporary, path)
+}
+
+/// Gives a file another name, for good.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(StoreError::io("replace", to))?;
+    sync_folder(to)
+}
+
+/// Removes the file at `path`, if there is one.
+///
+/// # Errors
+///
+/// If there is one and it cannot be removed.
+pub fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::io("remove", path)(error)),
+    }
+}
+
+fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(StoreError::io("write", folder))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// A folder of this test alone, gone when dropped.
+    pub(in crate::store) struct Folder(PathBuf);
+
+    impl Folder {
+        pub(in crate::store) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    pub(in crate::store) fn folder() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("shaper-store-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+
+    #[test]
+    fn a_file_reads_back_and_a_leftover_does_not_matter() {
+        let folder = folder();
+        let path = folder.path().join("x.toml");
+        assert_eq!(read_toml::<BTreeMap<String, u32>>(&path).unwrap(), None);
+        fs::write(folder.path().join("x.toml.tmp"), "half a fi").unwrap();
+        let value = BTreeMap::from([("a".to_owned(), 1_u32)]);
+        write_toml(&path, &value).unwrap();
+        assert_eq!(read_toml(&path).unwrap(), Some(value));
+        assert!(!folder.path().join("x.toml.tmp").exists());
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let folder = folder();
+        let path = folder.path().join("x.toml");
+        for bytes in [&b"a = "[..], b"\xff\xfe", b"a = \"text\""] {
+            fs::write(&path, bytes).unwrap();
+            let error = read_toml::<BTreeMap<String, u32>>(&path).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+            assert!(error.hint().unwrap().contains("x.toml.damaged"));
+        }
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_temporary_file_is_not_followed() {
+        let folder = folder();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join("x.toml.tmp")).unwrap();
+        write_toml(&folder.path().join("x.toml"), &BTreeMap::<String, u32>::new()).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+}

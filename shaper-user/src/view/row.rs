@@ -1,0 +1,238 @@
+//! One rule as a row of `shaper list`.
+
+use std::cmp::Reverse;
+
+use super::table::Table;
+use super::units::{self, Unit};
+use crate::policy::Rule;
+use crate::stats::Activity;
+
+/// One rule, and what it did.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// An exempt prefix makes it void.
+    pub is_exempt: bool,
+    /// What it did; `None` if nobody asked, or if it is void.
+    pub activity: Option<&'a Activity>,
+}
+
+/// What rows are sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SortBy {
+    /// Destination, ascending.
+    #[default]
+    Destination,
+    /// Name, ascending; without a name last.
+    Name,
+    /// Rate, fastest first.
+    Rate,
+    /// What is sent at the moment, most first.
+    Now,
+    /// Dropped packets, most first.
+    Dropped,
+}
+
+/// Sorts `rows`, which are in the order of their destinations.
+pub fn sort(rows: &mut [Row<'_>], by: SortBy) {
+    let rate = |row: &Row<'_>| row.rule.limit.map(|limit| limit.rate);
+    let now = |row: &Row<'_>| row.activity.map(|activity| activity.sent_bytes_per_sec);
+    let dropped = |row: &Row<'_>| row.activity.map(|activity| activity.bucket.dropped_packets);
+    match by {
+        SortBy::Destination => {}
+        SortBy::Name => rows.sort_by_key(|row| (row.rule.name.is_none(), row.rule.name.clone())),
+        SortBy::Rate => rows.sort_by_key(|row| Reverse((row.rule.limit.is_none(), rate(row)))),
+        SortBy::Now => rows.sort_by_key(|row| Reverse(now(row))),
+        SortBy::Dropped => rows.sort_by_key(|row| Reverse(dropped(row))),
+    }
+}
+
+const NONE: &str = "-";
+
+/// The table for people.
+#[must_use]
+pub fn table(rows: &[Row<'_>], has_stats: bool, unit: Unit) -> Table {
+    let heading = if has_stats {
+        vec![
+            "NAME",
+            "DESTINATION",
+            "SERVICE",
+            "RATE",
+            "NOW",
+            "LIMITED",
+            "DELAYED",
+            "DROPPED",
+            "EXPIRES",
+            "SOURCE",
+        ]
+    } else {
+        vec![
+            "NAME",
+            "DESTINATION",
+            "SERVICE",
+            "RATE",
+            "BURST",
+            "EXPIRES",
+            "SOURCE",
+        ]
+    };
+    let cells = |row: &Row<'_>| {
+        let rule = row.rule;
+        let limit = rule.limit.as_ref();
+        let mut cells = vec![
+            rule.name.clone().unwrap_or_else(none),
+            rule.destination.to_string(),
+            none(),
+            limit.map_or_else(
+                || "unlimited".to_owned(),
+                |limit| units::rate(limit.rate.bytes_per_sec(), unit),
+            ),
+        ];
+        if has_stats {
+            cells.extend(activity_cells(row, unit));
+        } else {
+            cells.push(limit.map_or_else(none, |limit| units::size(limit.burst_bytes)));
+        }
+        cells.extend([none(), rule.source.name().to_owned()]);
+        cells
+    };
+    Table {
+        heading,
+        rows: rows.iter().map(cells).collect(),
+    }
+}
+
+fn none() -> String {
+    NONE.to_owned()
+}
+
+fn activity_cells(row: &Row<'_>, unit: Unit) -> [String; 4] {
+    // The kernel counts nothing for what it does not limit.
+    match row.activity.filter(|_| row.rule.limit.is_some()) {
+        Some(activity) => [
+            units::rate(activity.sent_bytes_per_sec, unit),
+            units::percent(activity.n_limited, activity.n_packets),
+            units::count(activity.bucket.paced_packets),
+            units::count(activity.bucket.dropped_packets),
+        ],
+        None if row.is_exempt => ["exempt".to_owned(), none(), none(), none()],
+        None => [none(), none(), none(), none()],
+    }
+}
+
+/// The table for awk: bits per second, bytes and packets, without units.
+#[must_use]
+pub fn plain(rows: &[Row<'_>], has_stats: bool) -> Table {
+    let cells = |row: &Row<'_>| {
+        let rule = row.rule;
+        let limit = rule.limit.as_ref();
+        let number = |number: Option<u64>| number.map_or_else(none, |number| number.to_string());
+        let mut cells = vec![
+            rule.name.clone().unwrap_or_else(none),
+            rule.destination.to_string(),
+            none(),
+            limit.map_or_else(
+                || "unlimited".to_owned(),
+                |limit| limit.rate.bits_per_sec().to_string(),
+            ),
+        ];
+        if has_stats {
+            let activity = row.activity.filter(|_| limit.is_some());
+            let bucket = activity.map(|activity| activity.bucket);
+            cells.extend([
+                number(activity.map(|activity| activity.sent_bytes_per_sec.saturating_mul(8))),
+                number(bucket.map(|bucket| bucket.sent_bytes)),
+                number(bucket.map(|bucket| bucket.paced_packets)),
+                number(bucket.map(|bucket| bucket.dropped_packets)),
+            ]);
+        } else {
+            cells.push(number(limit.map(|limit| limit.burst_bytes)));
+        }
+        cells.extend([none(), rule.source.name().to_owned()]);
+        cells
+    };
+    Table {
+        heading: Vec::new(),
+        rows: rows.iter().map(cells).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shaper_common::bucket::Bucket;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::policy::Policy;
+    use crate::view::table::{aligned, plain as tabbed};
+
+    fn policy() -> Policy {
+        let text = "[[rule]]\nname = \"heavy\"\ndestination = \"203.0.113.7\"\nrate = \"20mbit\"\n\
+                    [[rule]]\ndestination = \"any\"\nrate = \"unlimited\"\n";
+        let config = Config::parse(std::path::Path::new("x"), text.to_owned()).unwrap();
+        Policy::try_from(&config).unwrap()
+    }
+
+    fn activity() -> Activity {
+        let bucket = Bucket {
+            sent_bytes: 5_000_000,
+            paced_packets: 1_200_345,
+            ..Bucket::default()
+        };
+        Activity {
+            bucket,
+            sent_bytes_per_sec: 2_475_000,
+            n_packets: 100,
+            n_limited: 98,
+        }
+    }
+
+    fn rows<'a>(policy: &'a Policy, activity: Option<&'a Activity>) -> Vec<Row<'a>> {
+        policy
+            .rules()
+            .iter()
+            .map(|rule| Row {
+                rule,
+                is_exempt: false,
+                activity,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_table_reads_as_promised_in_the_manual() {
+        let (policy, activity) = (policy(), activity());
+        assert_eq!(
+            aligned(&table(&rows(&policy, Some(&activity)), true, Unit::Bits), false),
+            "NAME   DESTINATION     SERVICE  RATE         NOW          LIMITED  DELAYED  DROPPED  EXPIRES  SOURCE\n\
+             heavy  203.0.113.7/32  -        20.0 Mbit/s  19.8 Mbit/s  98 %     1.20 M   0        -        config\n\
+             -      any             -        unlimited    -            -        -        -        -        config\n"
+        );
+        assert_eq!(
+            aligned(&table(&rows(&policy, None), false, Unit::Bytes), false),
+            "NAME   DESTINATION     SERVICE  RATE       BURST    EXPIRES  SOURCE\n\
+             heavy  203.0.113.7/32  -        2.50 MB/s  25.0 kB  -        config\n\
+             -      any             -        unlimited  -        -        config\n"
+        );
+    }
+
+    #[test]
+    fn plain_rows_are_in_base_units() {
+        let (policy, activity) = (policy(), activity());
+        assert_eq!(
+            tabbed(&plain(&rows(&policy, Some(&activity))[..1], true)),
+            "heavy\t203.0.113.7/32\t-\t20000000\t19800000\t5000000\t1200345\t0\t-\tconfig\n"
+        );
+    }
+
+    #[test]
+    fn unlimited_is_faster_than_any_rate_and_no_name_comes_last() {
+        let policy = policy();
+        let mut rows = rows(&policy, None);
+        sort(&mut rows, SortBy::Rate);
+        assert!(rows[0].rule.limit.is_none());
+        sort(&mut rows, SortBy::Name);
+        assert!(rows[1].rule.name.is_none());
+    }
+}
