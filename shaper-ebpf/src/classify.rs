@@ -1,5 +1,7 @@
 //! From a destination to its rule: exact, then prefix, then the rule for all the rest; exempt beats all.
 
+use core::mem;
+
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use shaper_common::{
     header,
@@ -18,15 +20,12 @@ use crate::{
 /// Service number of rules that cover every service.
 const EVERY_SERVICE: u32 = 0;
 
-/// The rule that limits an IPv4 destination, or why none does.
+/// The rule that limits an IPv4 destination, or why none does. `word` is what its bytes make in memory.
 #[inline(always)]
-pub(crate) fn v4(address: [u8; 4]) -> Result<&'static Rule, Outcome> {
+pub(crate) fn v4(word: u32) -> Result<&'static Rule, Outcome> {
     let (slot, head) = policy()?;
     if head.features & feature::EXACT4 != 0 {
-        let key = Key4 {
-            service: EVERY_SERVICE,
-            address,
-        };
+        let key = key4(word);
         if let Some(rule) = EXACT4.get(slot).and_then(|exact| exact.lookup(&key)) {
             return unless_exempt(rule);
         }
@@ -34,15 +33,11 @@ pub(crate) fn v4(address: [u8; 4]) -> Result<&'static Rule, Outcome> {
     if head.features & (feature::PREFIX4 | feature::ANY) == 0 {
         return Err(Outcome::Unlimited);
     }
-    if header::is_never_limited_v4(address) {
+    if header::is_never_limited_v4(word.to_ne_bytes()) {
         return Err(Outcome::NeverLimited);
     }
     if head.features & feature::PREFIX4 != 0 {
-        let data = PrefixData4 {
-            service: EVERY_SERVICE,
-            address,
-        };
-        let key = Key::new(PREFIX4_FIXED_BITS + 32, data);
+        let key = Key::<PrefixData4>::new(PREFIX4_FIXED_BITS + 32, key4(word));
         if let Some(rule) = PREFIX4.get(slot).and_then(|prefixes| prefixes.lookup(&key)) {
             return unless_exempt(rule);
         }
@@ -81,6 +76,13 @@ pub(crate) fn v6(address: [u32; 4]) -> Result<&'static Rule, Outcome> {
         }
     }
     any(head)
+}
+
+/// Made of words: built of bytes, it would be stored byte by byte.
+#[inline(always)]
+fn key4(word: u32) -> Key4 {
+    // SAFETY: `repr(C)`, a word and four bytes; every bit pattern is valid.
+    unsafe { mem::transmute([EVERY_SERVICE, word]) }
 }
 
 /// The slot in force and its head. The slot is read once: a packet sees one policy, the old or the next.

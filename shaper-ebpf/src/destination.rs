@@ -24,11 +24,12 @@ const MAX_TAGS: u32 = 2;
 
 /// Where a packet goes.
 #[derive(Clone, Copy)]
-pub(crate) enum Destination {
-    /// In network order.
-    V4([u8; 4]),
-    /// In network order, as four words.
-    V6([u32; 4]),
+pub(crate) struct Destination {
+    /// Whether it is an IPv4 address.
+    pub(crate) is_v4: bool,
+    /// The address, in network order, as the words its bytes make in memory. One of IPv4 is the first word and
+    /// three of zero: left undefined, these would be copied along, and the verifier refuses that.
+    pub(crate) words: [u32; 4],
 }
 
 const IP: u32 = ETH_P_IP.to_be() as u32;
@@ -41,47 +42,51 @@ const QINQ: u32 = ETH_P_8021AD.to_be() as u32;
 pub(crate) fn of(skb: Skb) -> Result<Destination, Outcome> {
     match skb.protocol() {
         IP => {
-            if let Some(address) = direct_v4(skb) {
-                return Ok(Destination::V4(address));
+            if let Some(word) = direct_v4(skb) {
+                return Ok(Destination {
+                    is_v4: true,
+                    words: [word, 0, 0, 0],
+                });
             }
         }
         IPV6 => {
-            if let Some(address) = direct_v6(skb) {
-                return Ok(Destination::V6(address));
+            if let Some(words) = direct_v6(skb) {
+                return Ok(Destination { is_v4: false, words });
             }
         }
         VLAN | QINQ => {}
         _ => return Err(Outcome::NotIp),
     }
-    let mut address = [0; 4];
-    match elsewhere(skb, &mut address) {
-        FOUND_V4 => Ok(Destination::V4(address[0].to_ne_bytes())),
-        FOUND_V6 => Ok(Destination::V6(address)),
+    let mut words = [0; 4];
+    match elsewhere(skb, &mut words) {
+        FOUND_V4 => Ok(Destination { is_v4: true, words }),
+        FOUND_V6 => Ok(Destination { is_v4: false, words }),
         NOT_IP => Err(Outcome::NotIp),
         _ => Err(Outcome::Unparsable),
     }
 }
 
+/// Bytes before the network header, if the device has any.
+#[inline(always)]
+fn link_header_len() -> Option<u32> {
+    let len = LINK_HEADER_LEN.load();
+    (len != NO_LINK_HEADER).then_some(len)
+}
+
 /// An IPv4 destination right behind the link header.
 #[inline(always)]
-fn direct_v4(skb: Skb) -> Option<[u8; 4]> {
-    if LINK_HEADER_LEN.load() == NO_LINK_HEADER {
-        return None;
-    }
-    let header = skb.linear(LINK_HEADER_LEN.load(), IPV4_HEADER_LEN as usize)?;
+fn direct_v4(skb: Skb) -> Option<u32> {
+    let header = skb.linear(link_header_len()?, IPV4_HEADER_LEN as usize)?;
     // SAFETY: a base header's bytes are there.
     let (first, address) = unsafe { (header.byte::<0>(), header.word::<{ IPV4_DESTINATION as usize }>()) };
-    (version(first) == 4).then_some(address.to_ne_bytes())
+    (version(first) == 4).then_some(address)
 }
 
 /// An IPv6 destination right behind the link header.
 #[inline(always)]
 fn direct_v6(skb: Skb) -> Option<[u32; 4]> {
     const AT: usize = IPV6_DESTINATION as usize;
-    if LINK_HEADER_LEN.load() == NO_LINK_HEADER {
-        return None;
-    }
-    let header = skb.linear(LINK_HEADER_LEN.load(), IPV6_HEADER_LEN as usize)?;
+    let header = skb.linear(link_header_len()?, IPV6_HEADER_LEN as usize)?;
     // SAFETY: a base header's bytes are there.
     unsafe {
         (version(header.byte::<0>()) == 6).then_some([
@@ -110,21 +115,23 @@ fn elsewhere(skb: Skb, address: &mut [u32; 4]) -> u32 {
     }
     // Tunnels have no link header, or one that is only half there: their network header is right.
     let found = load(skb, Origin::NetworkHeader, 0, protocol, address);
-    if found != UNPARSABLE || LINK_HEADER_LEN.load() == NO_LINK_HEADER {
+    if found != UNPARSABLE {
         return found;
     }
     // A frame that is bridged may be kept elsewhere than in linear bytes.
-    load(skb, Origin::Data, LINK_HEADER_LEN.load(), protocol, address)
+    match link_header_len() {
+        Some(offset) => load(skb, Origin::Data, offset, protocol, address),
+        None => UNPARSABLE,
+    }
 }
 
 /// Looks behind one or two tags. Not by the network header, which may stand at the first tag: the tag's first
 /// byte can look like an IP version.
 #[inline(always)]
 fn behind_tags(skb: Skb, address: &mut [u32; 4]) -> u32 {
-    let mut offset = LINK_HEADER_LEN.load();
-    if offset == NO_LINK_HEADER {
+    let Some(mut offset) = link_header_len() else {
         return UNPARSABLE;
-    }
+    };
     for _ in 0..MAX_TAGS {
         // A tag's two bytes of control information, then what follows it.
         let Some([_, protocol]) = skb.load::<[u16; 2]>(Origin::Data, offset) else {

@@ -8,13 +8,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use shaper_common::{outcome::Outcome, pacing::Verdict, rule::Rule};
 
-use crate::{
-    charge, classify, clock, count,
-    destination::{self, Destination},
-    maps,
-    skb::Skb,
-    stamp, wire,
-};
+use crate::{charge, classify, clock, count, destination, maps, skb::Skb, stamp, wire};
 
 /// Lets the next program on the hook see the packet too: `TC_ACT_OK` would end the chain.
 const PASS: i32 = TC_ACT_UNSPEC;
@@ -27,8 +21,8 @@ const DROP: i32 = TC_ACT_SHOT as i32;
 pub fn shaper_egress(ctx: TcContext) -> i32 {
     let skb = Skb::of(&ctx);
     let rule = match destination::of(skb) {
-        Ok(Destination::V4(address)) => classify::v4(address),
-        Ok(Destination::V6(address)) => classify::v6(address),
+        Ok(destination) if destination.is_v4 => classify::v4(destination.words[0]),
+        Ok(destination) => classify::v6(destination.words),
         Err(outcome) => Err(outcome),
     };
     let (outcome, action) = match rule {

@@ -16,9 +16,9 @@ pub(crate) fn len(skb: Skb) -> u32 {
     let mut wire_len = skb.wire_len();
     let mut segments = 1;
     if wire_len > len {
-        segments = skb.gso_segs().max(1);
+        segments = n_segments(skb, len);
         let header_len = encap::header_len(skb);
-        if header_len != 0 {
+        if header_len != 0 && segments > 1 {
             wire_len = len.wrapping_add((segments - 1).wrapping_mul(header_len));
         }
     }
@@ -27,4 +27,18 @@ pub(crate) fn len(skb: Skb) -> u32 {
         overhead += VLAN_TAG_LEN;
     }
     wire_len.max(len).wrapping_add(segments.wrapping_mul(overhead))
+}
+
+/// Segments that a packet of `len` bytes, known to have several, is cut into.
+#[inline(always)]
+fn n_segments(skb: Skb, len: u32) -> u32 {
+    let segments = skb.gso_segs();
+    if segments != 0 {
+        return segments;
+    }
+    // Virtual machines leave the number to be found out. Counting headers as payload adds one at most.
+    match skb.gso_size() {
+        0 => 1,
+        size => len.div_ceil(size),
+    }
 }

@@ -30,6 +30,11 @@ use shaper_common::{
 pub use self::skb::Skb;
 use crate::{model::Policy, object};
 
+/// `TC_ACT_UNSPEC`: the next program on the hook sees the packet too.
+pub const PASS: i32 = -1;
+/// `TC_ACT_SHOT`.
+pub const DROP: i32 = 2;
+
 /// `BPF_F_MMAPABLE`.
 const MMAPABLE: u32 = 1024;
 
@@ -216,6 +221,12 @@ impl Kernel {
     pub fn totals(&self) -> [u64; N_OUTCOMES as usize] {
         let totals = PerCpuArray::<_, u64>::try_from(self.ebpf.map(names::TOTALS).unwrap()).unwrap();
         Outcome::ALL.map(|outcome| totals.get(&(outcome as u32), 0).unwrap().iter().sum())
+    }
+
+    /// One total, summed over CPUs.
+    #[must_use]
+    pub fn total(&self, outcome: Outcome) -> u64 {
+        self.totals()[outcome as usize]
     }
 
     /// Runs the program once.
