@@ -176,7 +176,7 @@ mod tests {
             ],
         );
         assert_eq!(added.only.map(|(key, _)| key), Some(key(3)));
-        assert_eq!(added.fresh_buckets, []);
+        assert!(added.fresh_buckets.is_empty());
     }
 
     #[test]
