@@ -1,0 +1,37 @@
+//! Traffic, and what arrived of it.
+//!
+//! Rates are measured where packets arrive, between the kernel's own receive timestamps: when a sender was started
+//! or stopped, and when a test looked, does not matter.
+
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    reason = "traffic is sent for its effect, and if it cannot be sent the test fails by panicking"
+)]
+
+pub mod arrivals;
+pub mod iperf;
+pub mod load;
+pub mod probe;
+pub mod receiver;
+pub mod socket;
+pub(crate) mod sys;
+pub mod tap;
+
+pub use arrivals::{Arrival, Arrivals};
+pub use iperf::Iperf;
+pub use load::{Load, Sent};
+pub use probe::{Echo, Probe};
+pub use receiver::Receiver;
+pub use socket::{Clock, Options, Socket};
+pub use tap::Tap;
+
+/// Port that loads are sent to and receivers listen on.
+pub const PORT: u16 = 5000;
+
+/// Bytes that an IPv4 UDP packet on Ethernet takes beyond its payload.
+pub const UDP4_HEADERS: u64 = 14 + 20 + 8;
+
+/// Bytes that an IPv6 UDP packet on Ethernet takes beyond its payload.
+pub const UDP6_HEADERS: u64 = 14 + 40 + 8;

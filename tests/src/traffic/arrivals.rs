@@ -1,0 +1,162 @@
+//! What arrived, in order, and what it says about rates, bursts, gaps, loss and order.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// One packet that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When, by the receiving kernel's wall clock.
+    pub ns: u64,
+    /// Address it was sent to.
+    pub destination: IpAddr,
+    /// Which socket of which load sent it; zero where that is not known.
+    pub flow: u32,
+    /// Which of the flow's packets it is, from zero.
+    pub sequence: u32,
+    /// Bytes that it took on the wire.
+    pub wire_bytes: u64,
+    /// ECN bits.
+    pub ecn: u8,
+}
+
+/// Packets in the order of their arrival.
+#[derive(Clone, Debug, Default)]
+pub struct Arrivals(pub Vec<Arrival>);
+
+impl Arrivals {
+    /// Those that were sent to one address.
+    #[must_use]
+    pub fn to(&self, destination: IpAddr) -> Self {
+        self.only(|arrival| arrival.destination == destination)
+    }
+
+    /// Those of one flow.
+    #[must_use]
+    pub fn of_flow(&self, flow: u32) -> Self {
+        self.only(|arrival| arrival.flow == flow)
+    }
+
+    /// Those that a condition holds for.
+    #[must_use]
+    pub fn only(&self, condition: impl Fn(&Arrival) -> bool) -> Self {
+        Self(
+            self.0
+                .iter()
+                .copied()
+                .filter(|arrival| condition(arrival))
+                .collect(),
+        )
+    }
+
+    /// Without those of the first `settling` after the first one: bursts are over, queues are as they will be.
+    #[must_use]
+    pub fn settled(&self, settling: Duration) -> Self {
+        let from_ns = self.first_ns() + nanoseconds(settling);
+        self.only(|arrival| arrival.ns >= from_ns)
+    }
+
+    /// Number of packets.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Nothing arrived.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All bytes on the wire.
+    #[must_use]
+    pub fn wire_bytes(&self) -> u64 {
+        self.0.iter().map(|arrival| arrival.wire_bytes).sum()
+    }
+
+    fn first_ns(&self) -> u64 {
+        self.0.first().expect("nothing arrived").ns
+    }
+
+    fn last_ns(&self) -> u64 {
+        self.0.last().expect("nothing arrived").ns
+    }
+
+    /// Time between the first and the last arrival.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        Duration::from_nanos(self.last_ns() - self.first_ns())
+    }
+
+    /// Bits per second on the wire between the first and the last arrival.
+    ///
+    /// A packet occupies the time after its departure, so the last one does not count.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "far fewer than 2^52 bits and nanoseconds"
+    )]
+    pub fn bits_per_second(&self) -> f64 {
+        assert!(self.len() > 1, "{} packets have no rate", self.len());
+        let last = self.0.last().map_or(0, |last| last.wire_bytes);
+        let bits = (self.wire_bytes() - last) * 8;
+        bits as f64 * 1e9 / (self.last_ns() - self.first_ns()) as f64
+    }
+
+    /// The most bytes by which any span of time exceeded `bits_per_second`: the burst that a bucket of that rate
+    /// would have needed, one packet included.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "far fewer than 2^52 bytes and nanoseconds"
+    )]
+    pub fn burst_bytes(&self, bits_per_second: f64) -> f64 {
+        let Some(first) = self.0.first() else { return 0.0 };
+        let (mut sent, mut lowest, mut burst) = (0_u64, f64::INFINITY, 0_f64);
+        for arrival in &self.0 {
+            let allowed = (arrival.ns - first.ns) as f64 * bits_per_second / 8e9;
+            lowest = lowest.min(sent as f64 - allowed);
+            sent += arrival.wire_bytes;
+            burst = burst.max(sent as f64 - allowed - lowest);
+        }
+        burst
+    }
+
+    /// Longest time without an arrival.
+    #[must_use]
+    pub fn longest_gap(&self) -> Duration {
+        let gaps = self.0.windows(2).map(|pair| pair[1].ns - pair[0].ns);
+        Duration::from_nanos(gaps.max().unwrap_or_default())
+    }
+
+    /// Packets that arrived after a later one of their flow.
+    #[must_use]
+    pub fn n_reordered(&self) -> usize {
+        let mut highest: BTreeMap<u32, u32> = BTreeMap::new();
+        let mut n_reordered = 0;
+        for arrival in &self.0 {
+            let highest = highest.entry(arrival.flow).or_default();
+            if arrival.sequence < *highest {
+                n_reordered += 1;
+            } else {
+                *highest = arrival.sequence;
+            }
+        }
+        n_reordered
+    }
+
+    /// Packets with each value of the ECN bits.
+    #[must_use]
+    pub fn n_by_ecn(&self) -> [usize; 4] {
+        let mut n = [0; 4];
+        for arrival in &self.0 {
+            n[usize::from(arrival.ecn & 3)] += 1;
+        }
+        n
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).expect("no test lasts for centuries")
+}
