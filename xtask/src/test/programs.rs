@@ -82,6 +82,12 @@ impl Programs {
 
 /// What every test program is told: one test after the other, and the time that each took.
 pub(super) fn arguments(filter: Option<&str>) -> Vec<String> {
-    let fixed = ["--test-threads=1", "-Zunstable-options", "--report-time"].map(str::to_owned);
+    let fixed = [
+        "--test-threads=1",
+        "-Zunstable-options",
+        "--report-time",
+        "--show-output",
+    ]
+    .map(str::to_owned);
     fixed.into_iter().chain(filter.map(str::to_owned)).collect()
 }
