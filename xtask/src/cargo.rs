@@ -70,9 +70,14 @@ pub(crate) struct Executable {
 }
 
 /// Runs a cargo command that builds, and lists what can be run. Compiler messages are shown.
+///
+/// Without link-time optimisation: it would take longer than the tests, for each of their programs.
 pub(crate) fn executables(args: &[&str]) -> Result<Vec<Executable>> {
     let mut command = cargo();
-    command.args(args).arg("--message-format=json-render-diagnostics");
+    command
+        .args(args)
+        .arg("--message-format=json-render-diagnostics")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off");
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

@@ -6,11 +6,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::cargo::{Executable, executables};
 use crate::lab::{Guest, GuestFile, quoted};
-use crate::process;
 use crate::setup::Kernel;
 
 use super::libtest::{EXIT, PROGRAM};
@@ -27,7 +26,20 @@ pub(super) struct Programs {
 
 /// Builds them, optimised: a guest's processor is emulated.
 pub(super) fn build() -> Result<Programs> {
-    process::run(crate::cargo::cargo().args(["build", "--quiet", "--release", "-p", "shaper-user"]))?;
+    let shaper = executables(&[
+        "build",
+        "--quiet",
+        "--release",
+        "-p",
+        "shaper-user",
+        "--bin",
+        "shaper",
+    ])?;
+    let shaper = shaper
+        .into_iter()
+        .next()
+        .context("package `shaper-user` has no program `shaper`")?
+        .path;
     let mut tests = executables(&["test", "--quiet", "--release", "-p", "shaper-tests", "--no-run"])?;
     tests.retain(|program| program.kind == "test");
     Ok(Programs {
