@@ -42,10 +42,7 @@ pub(super) fn build() -> Result<Programs> {
         .path;
     let mut tests = executables(&["test", "--quiet", "--release", "-p", "shaper-tests", "--no-run"])?;
     tests.retain(|program| program.kind == "test");
-    Ok(Programs {
-        tests,
-        shaper: process::workspace().join("target/release/shaper"),
-    })
+    Ok(Programs { tests, shaper })
 }
 
 impl Programs {
