@@ -66,6 +66,12 @@ pub(crate) fn of(skb: Skb) -> Result<Destination, Outcome> {
     }
 }
 
+/// Whether the packet starts with a tag; its network header may stand there instead of at the IP header.
+#[inline(always)]
+pub(crate) fn is_tagged(skb: Skb) -> bool {
+    matches!(skb.protocol(), VLAN | QINQ)
+}
+
 /// Bytes before the network header, if the device has any.
 #[inline(always)]
 fn link_header_len() -> Option<u32> {
@@ -109,10 +115,10 @@ const FOUND_V6: u32 = 6;
 #[unsafe(link_section = ".text")]
 #[inline(never)]
 fn elsewhere(skb: Skb, address: &mut [u32; 4]) -> u32 {
-    let protocol = skb.protocol();
-    if protocol == VLAN || protocol == QINQ {
+    if is_tagged(skb) {
         return behind_tags(skb, address);
     }
+    let protocol = skb.protocol();
     // Tunnels have no link header, or one that is only half there: their network header is right.
     let found = load(skb, Origin::NetworkHeader, 0, protocol, address);
     if found != UNPARSABLE {

@@ -12,7 +12,7 @@ use shaper_common::{
 
 use crate::inner::{Lookup as _, inner_map};
 
-/// `BPF_F_MMAPABLE`: user space reads counters without a system call per bucket.
+/// `BPF_F_MMAPABLE`: user space reads counters, and tests set the clock, without a system call.
 const MMAPABLE: usize = 1024;
 
 /// `BPF_F_NO_PREALLOC`: the kernel makes no trie without.
@@ -80,7 +80,7 @@ static META: Array<Meta, 1> = Array::new();
 
 /// Written by tests, in place of the clock.
 #[btf_map]
-pub(crate) static CLOCK: Array<u64, 1> = Array::new();
+pub(crate) static CLOCK: Array<u64, 1, MMAPABLE> = Array::new();
 
 /// The bucket of this number, if there is one.
 #[inline(always)]

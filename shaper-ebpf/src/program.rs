@@ -61,7 +61,8 @@ fn limit(ctx: &TcContext, skb: Skb, rule: &Rule) -> (Outcome, i32) {
             );
             count::sent(bucket, wire_len);
             count::paced(bucket);
-            if is_marked && skb.mark_ce() {
+            // The kernel marks what stands at the network header: behind a tag, that may not be IP.
+            if is_marked && !destination::is_tagged(skb) && skb.mark_ce() {
                 count::marked(bucket);
             }
             stamp::hold_until(skb, departure_ns, now_ns);

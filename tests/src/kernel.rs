@@ -49,6 +49,8 @@ pub struct Settings {
     pub fake_clock: bool,
     /// Charge by the fallback alone.
     pub force_fallback: bool,
+    /// Level of aya-log; zero is off.
+    pub log_level: u8,
 }
 
 impl Default for Settings {
@@ -58,6 +60,7 @@ impl Default for Settings {
             overhead: 0,
             fake_clock: true,
             force_fallback: false,
+            log_level: 0,
         }
     }
 }
@@ -78,6 +81,7 @@ pub struct Ran {
 /// The program, loaded, with one chunk of buckets. Gone when dropped.
 pub struct Kernel {
     ebpf: Ebpf,
+    clock: *mut u64,
     buckets: *mut Bucket,
 }
 
@@ -101,7 +105,7 @@ impl Kernel {
             .override_global(global::OVERHEAD, &settings.overhead, true)
             .override_global(global::FAKE_CLOCK, &fake_clock, true)
             .override_global(global::FORCE_FALLBACK, &force_fallback, true)
-            .override_global(global::LOG_LEVEL, &0_u8, true)
+            .override_global(global::LOG_LEVEL, &settings.log_level, true)
             .load(&object::bytes())
             .unwrap_or_else(|error| panic!("{error:?}"));
         let program: &mut SchedClassifier = ebpf.program_mut(names::PROGRAM).unwrap().try_into().unwrap();
@@ -109,11 +113,13 @@ impl Kernel {
             .load()
             .unwrap_or_else(|error| panic!("{error}: {error:?}"));
 
+        let clock = Array::<_, u64>::try_from(ebpf.map(names::CLOCK).unwrap()).unwrap();
+        let clock = map_memory(clock.map(), CLOCK_LEN).cast();
         let chunk = Array::<MapData, Bucket>::create(CHUNK_BUCKETS, MMAPABLE).unwrap();
-        let buckets = map_memory(chunk.map());
+        let buckets = map_memory(chunk.map(), CHUNK_LEN).cast();
         let mut chunks = ArrayOfMaps::try_from(ebpf.map_mut(names::BUCKETS).unwrap()).unwrap();
         chunks.set(0, &chunk, 0).unwrap();
-        Self { ebpf, buckets }
+        Self { ebpf, clock, buckets }
     }
 
     /// Puts a policy into a slot, without making it current.
@@ -187,8 +193,9 @@ impl Kernel {
     }
 
     /// What the fake clock shows from here on.
-    pub fn set_clock(&mut self, now_ns: u64) {
-        self.array(names::CLOCK).set(0, now_ns, 0).unwrap();
+    pub fn set_clock(&self, now_ns: u64) {
+        // SAFETY: within the mapping, aligned.
+        unsafe { self.clock.write_volatile(now_ns) };
     }
 
     /// State of a bucket.
@@ -281,28 +288,33 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        // SAFETY: mapped with this length in `load`, and not used any more.
-        unsafe { libc::munmap(self.buckets.cast(), CHUNK_LEN) };
+        // SAFETY: mapped with these lengths in `load`, and not used any more.
+        unsafe {
+            libc::munmap(self.buckets.cast(), CHUNK_LEN);
+            libc::munmap(self.clock.cast(), CLOCK_LEN);
+        }
     }
 }
 
 /// Bytes of a chunk.
 const CHUNK_LEN: usize = CHUNK_BUCKETS as usize * size_of::<Bucket>();
+/// The kernel maps whole pages.
+const CLOCK_LEN: usize = 4096;
 
-fn map_memory(chunk: &MapData) -> *mut Bucket {
+fn map_memory(map: &MapData, len: usize) -> *mut libc::c_void {
     // SAFETY: a fresh mapping at an address of the kernel's choice.
     let memory = unsafe {
         libc::mmap(
             ptr::null_mut(),
-            CHUNK_LEN,
+            len,
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_SHARED,
-            chunk.fd().as_fd().as_raw_fd(),
+            map.fd().as_fd().as_raw_fd(),
             0,
         )
     };
     assert_ne!(memory, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
-    memory.cast()
+    memory
 }
 
 fn size(n_entries: usize) -> u32 {

@@ -5,5 +5,6 @@ pub mod lab;
 pub mod model;
 pub mod object;
 pub mod packet;
+pub mod random;
 pub mod shaper;
 pub mod traffic;

@@ -3,7 +3,8 @@
 //! The decision itself is `shaper_common`'s; the way to it and the consequences are written anew.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    hash::Hash,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -43,6 +44,28 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The same without the rules that a later one for the same destinations would overwrite.
+    #[must_use]
+    pub fn without_duplicates(mut self) -> Self {
+        keep_last(&mut self.exact4, |(address, _)| *address);
+        keep_last(&mut self.exact6, |(address, _)| *address);
+        keep_last(&mut self.prefix4, |(address, prefix_len, _)| {
+            (*address, *prefix_len)
+        });
+        keep_last(&mut self.prefix6, |(address, prefix_len, _)| {
+            (*address, *prefix_len)
+        });
+        self
+    }
+}
+
+fn keep_last<T, K: Eq + Hash>(rules: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    let mut seen = HashSet::new();
+    rules.reverse();
+    rules.retain(|rule| seen.insert(key(rule)));
+}
+
 /// What the program is told about a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
@@ -74,7 +97,7 @@ pub struct Expected {
 }
 
 /// Policy, buckets and totals.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Model {
     policy: Policy,
     exact: HashMap<IpAddr, Rule>,
@@ -102,6 +125,12 @@ impl Model {
             buckets: HashMap::new(),
             totals: [0; N_OUTCOMES as usize],
         }
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Puts another policy in force; buckets stay.

@@ -142,6 +142,19 @@ fn a_mark_leaves_the_header_checksum_right() {
 }
 
 #[test]
+fn a_tagged_frame_is_held_but_never_marked() {
+    let kernel = kernel();
+    for destination in [v4(), v6()] {
+        let frame = packet::tagged(0x8100, 5, &packet::udp_with_ecn(destination, ECT0, 58));
+        let ran = send(&kernel, 5_001, &frame, Skb::default());
+        assert_eq!((ran.action, ran.skb.tstamp), (PASS, NOW_NS + 5_001));
+        assert_eq!(ran.frame, frame);
+    }
+    assert_eq!(kernel.total(Outcome::Marked), 0);
+    assert_eq!(kernel.total(Outcome::RawStamped), 2);
+}
+
+#[test]
 fn what_is_sent_is_counted_in_its_bucket() {
     let kernel = kernel();
     let _ = send(&kernel, 0, &frame(), Skb::default());

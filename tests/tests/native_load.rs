@@ -1,0 +1,105 @@
+//! The object as it stands in the file and in the kernel.
+
+use aya::{
+    maps::{MapInfo, MapType},
+    programs::SchedClassifier,
+};
+use shaper_common::{
+    bucket::MAX_CHUNKS,
+    names,
+    outcome::N_OUTCOMES,
+    rule::{Active, Meta, N_SLOTS, PolicyHead},
+};
+use shaper_tests::{
+    kernel::{Kernel, Settings},
+    object,
+};
+
+#[test]
+fn the_kernel_accepts_the_program_on_every_kind_of_device() {
+    for link_header_len in [names::NO_LINK_HEADER, 14] {
+        drop(Kernel::load(Settings {
+            link_header_len,
+            ..Settings::default()
+        }));
+        drop(Kernel::load(Settings {
+            link_header_len,
+            fake_clock: false,
+            overhead: 24,
+            ..Settings::default()
+        }));
+    }
+}
+
+#[test]
+fn the_kernel_accepts_the_program_with_its_log_switched_on() {
+    drop(Kernel::load(Settings {
+        log_level: 5,
+        ..Settings::default()
+    }));
+}
+
+#[test]
+fn every_map_is_what_was_agreed_upon() {
+    let mut kernel = Kernel::load(Settings::default());
+    let expected = [
+        (names::ACTIVE, MapType::Array, size_of::<Active>(), 1),
+        (names::POLICIES, MapType::Array, size_of::<PolicyHead>(), N_SLOTS),
+        (names::EXACT4, MapType::ArrayOfMaps, 4, N_SLOTS),
+        (names::EXACT6, MapType::ArrayOfMaps, 4, N_SLOTS),
+        (names::PREFIX4, MapType::ArrayOfMaps, 4, N_SLOTS),
+        (names::PREFIX6, MapType::ArrayOfMaps, 4, N_SLOTS),
+        (names::BUCKETS, MapType::ArrayOfMaps, 4, MAX_CHUNKS),
+        (names::TOTALS, MapType::PerCpuArray, 8, N_OUTCOMES),
+        (names::META, MapType::Array, size_of::<Meta>(), 1),
+        (names::CLOCK, MapType::Array, 8, 1),
+    ];
+    for name in names::PINNED_MAPS {
+        assert!(expected.iter().any(|(expected, ..)| *expected == name), "{name}");
+    }
+    for (name, map_type, value_size, max_entries) in expected {
+        let info = info(&mut kernel, name);
+        assert_eq!(info.map_type().unwrap(), map_type, "{name}");
+        assert_eq!(info.key_size(), 4, "{name}");
+        assert_eq!(info.value_size() as usize, value_size, "{name}");
+        assert_eq!(info.max_entries(), max_entries, "{name}");
+        assert_eq!(info.name_as_str(), Some(name));
+    }
+}
+
+#[test]
+fn the_program_keeps_its_name_and_may_call_every_helper() {
+    let mut kernel = Kernel::load(Settings::default());
+    let program: &SchedClassifier = kernel.ebpf().program(names::PROGRAM).unwrap().try_into().unwrap();
+    let info = program.info().unwrap();
+    assert_eq!(info.name_as_str(), Some(names::PROGRAM));
+    assert_eq!(info.gpl_compatible(), Some(true));
+    if let Some(n_instructions) = info.verified_instruction_count() {
+        assert!(
+            n_instructions < 400_000,
+            "{n_instructions} of a million that the verifier is ready to follow"
+        );
+    }
+}
+
+#[test]
+fn no_instruction_is_newer_than_linux_6_1() {
+    let object = object::bytes();
+    let instructions = object::instructions(&object);
+    assert!(instructions.len() > 500);
+    for (index, instruction) in instructions.iter().enumerate() {
+        assert!(
+            object::is_v3(instruction),
+            "instruction {index}: {instruction:02x?}"
+        );
+    }
+}
+
+fn info(kernel: &mut Kernel, name: &str) -> MapInfo {
+    use aya::maps::Map;
+    let map = kernel.ebpf().map(name).unwrap();
+    let (Map::Array(data) | Map::ArrayOfMaps(data) | Map::PerCpuArray(data)) = map else {
+        panic!("{name} is another kind of map");
+    };
+    data.info().unwrap()
+}

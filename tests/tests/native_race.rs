@@ -1,0 +1,119 @@
+//! CPUs race for one bucket, and nothing is lost.
+
+use std::thread;
+
+use shaper_common::{
+    NSEC_PER_SEC,
+    outcome::Outcome,
+    pacing::{Limit, ticks},
+    rule::{Rule, kind},
+};
+use shaper_tests::{
+    kernel::{DROP, Kernel, PASS, Settings, Skb},
+    model::Policy,
+    object, packet,
+};
+
+const NOW_NS: u64 = 1_000 * NSEC_PER_SEC;
+/// Bytes of [`frame`].
+const WIRE_LEN: u64 = 100;
+
+fn frame() -> Vec<u8> {
+    packet::udp_to("192.0.2.7".parse().unwrap(), 58)
+}
+
+/// A kernel in which everything goes to bucket 0, at a byte per nanosecond.
+fn kernel(force_fallback: bool, horizon_ns: u64) -> Kernel {
+    let mut kernel = Kernel::load(Settings {
+        force_fallback,
+        ..Settings::default()
+    });
+    let limit = Limit::new(NSEC_PER_SEC, 0, horizon_ns, None);
+    kernel.install(&Policy {
+        any: Some(Rule {
+            limit,
+            bucket: 0,
+            kind: kind::LIMITED,
+        }),
+        ..Policy::default()
+    });
+    kernel.set_clock(NOW_NS);
+    kernel.set_last_departure(0, ticks(NOW_NS));
+    kernel
+}
+
+#[test]
+fn two_cpus_charge_one_bucket_exactly_what_they_send() {
+    let n_runs = if object::in_lab() { 100_000 } else { 3_000_000 };
+    for force_fallback in [false, true] {
+        let kernel = kernel(force_fallback, u64::MAX);
+        thread::scope(|scope| {
+            for cpu in 0..2 {
+                let kernel = &kernel;
+                scope.spawn(move || {
+                    pin_to(cpu);
+                    let ran = kernel.repeat(&frame(), Skb::default(), n_runs);
+                    assert_eq!(ran.action, PASS);
+                });
+            }
+        });
+        let n_sent = 2 * u64::from(n_runs);
+        let bucket = kernel.bucket(0);
+        assert_eq!(bucket.last_departure_ticks, ticks(NOW_NS + n_sent * WIRE_LEN));
+        assert_eq!(
+            (bucket.sent_packets, bucket.sent_bytes),
+            (n_sent, n_sent * WIRE_LEN)
+        );
+        assert_eq!(
+            bucket.paced_packets,
+            n_sent - 1,
+            "only the first found the bucket idle"
+        );
+        assert_eq!(
+            kernel.total(Outcome::Paced) + kernel.total(Outcome::Conforming),
+            n_sent
+        );
+        if force_fallback {
+            assert_eq!(kernel.total(Outcome::Contended), n_sent);
+        }
+    }
+}
+
+/// LLVM gives back the addend, instead of what was there, if it takes the result of an atomic addition for unused.
+#[test]
+fn the_fallback_departs_by_what_it_found_not_by_what_it_added() {
+    let kernel = kernel(true, 10_000);
+    for n_sent in 0..4 {
+        let ran = kernel.run(&frame(), Skb::default());
+        let expected_ns = if n_sent == 0 {
+            0
+        } else {
+            NOW_NS + n_sent * WIRE_LEN
+        };
+        assert_eq!((ran.action, ran.skb.tstamp), (PASS, expected_ns));
+    }
+    assert_eq!(
+        kernel.bucket(0).last_departure_ticks,
+        ticks(NOW_NS + 4 * WIRE_LEN)
+    );
+    assert_eq!(kernel.total(Outcome::Contended), 4);
+}
+
+#[test]
+fn the_fallback_drops_nothing_for_it_has_charged_already() {
+    for (force_fallback, action) in [(true, PASS), (false, DROP)] {
+        let kernel = kernel(force_fallback, 10_000);
+        kernel.set_last_departure(0, ticks(NOW_NS + 10_001));
+        assert_eq!(kernel.run(&frame(), Skb::default()).action, action);
+    }
+}
+
+fn pin_to(cpu: usize) {
+    // SAFETY: plain old data, and calls that read it.
+    let error = unsafe {
+        let mut cpus: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut cpus);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const cpus)
+    };
+    assert_eq!(error, 0, "the test needs two CPUs");
+}

@@ -1,0 +1,97 @@
+//! Random frames under random policies: the program and the model agree on every one of them.
+
+use std::{
+    env,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use shaper_common::outcome::Outcome;
+use shaper_tests::{
+    kernel::{DROP, Kernel, PASS, Settings, Skb},
+    model::Model,
+    object, packet,
+    random::{self, Random},
+};
+
+/// How many policies are tried. Each costs the kernel some grace periods.
+const N_POLICIES: u64 = 100;
+
+#[test]
+fn the_program_does_with_random_packets_what_the_model_does() {
+    let seed = number("SHAPER_SEED").unwrap_or_else(fresh_seed);
+    let default = if object::in_lab() { 20_000 } else { 1_000_000 };
+    let n_frames = number("SHAPER_FRAMES").unwrap_or(default);
+    println!("{n_frames} frames, SHAPER_SEED={seed}");
+
+    let mut random = Random::new(seed);
+    let mut kernel = Kernel::load(Settings::default());
+    let mut now_ns = 1 << 40;
+    let mut model = Model::default();
+    for n_frame in 0..n_frames {
+        if n_frame.is_multiple_of(n_frames.div_ceil(N_POLICIES)) {
+            assert_same_counters(&kernel, &model, seed);
+            let policy = random::policy(&mut random);
+            kernel.install(&policy);
+            model.replace_policy(&policy);
+        }
+        now_ns += random.magnitude(1..24);
+        kernel.set_clock(now_ns);
+
+        let sample = random::frame(&mut random, model.policy(), now_ns);
+        let skb = Skb {
+            tstamp: sample.packet.tstamp,
+            priority: sample.packet.priority,
+            wire_len: sample.packet.wire_len,
+            ..Skb::default()
+        };
+        let expected = model.send(&sample.packet, now_ns);
+        let ran = kernel.run(&sample.frame, skb);
+        let got = (ran.action, ran.skb.tstamp, ran.skb.priority);
+        let action = if expected.outcome == Outcome::BeyondHorizon {
+            DROP
+        } else {
+            PASS
+        };
+        let context = || format!("SHAPER_SEED={seed}, frame {n_frame}: {sample:?} at {now_ns}: {expected:?}");
+        assert_eq!(got, (action, expected.tstamp, expected.priority), "{}", context());
+        if expected.is_marked {
+            assert_eq!(packet::ecn(&ran.frame), packet::CE, "{}", context());
+        } else {
+            assert_eq!(ran.frame, sample.frame, "{}", context());
+        }
+    }
+    assert_same_counters(&kernel, &model, seed);
+    // A run that never got to some outcome would prove nothing about it.
+    for outcome in Outcome::ALL {
+        let is_expected = outcome != Outcome::Contended;
+        assert_eq!(
+            kernel.total(outcome) > 0,
+            is_expected,
+            "SHAPER_SEED={seed}: {outcome:?} {:?}",
+            kernel.totals()
+        );
+    }
+}
+
+fn assert_same_counters(kernel: &Kernel, model: &Model, seed: u64) {
+    assert_eq!(kernel.totals(), model.totals, "SHAPER_SEED={seed}");
+    for (number, bucket) in &model.buckets {
+        assert_eq!(
+            kernel.bucket(*number),
+            *bucket,
+            "SHAPER_SEED={seed}, bucket {number}"
+        );
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|error| panic!("{variable}={text}: {error}")),
+    )
+}
+
+fn fresh_seed() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() % (1 << 53)).unwrap()
+}
