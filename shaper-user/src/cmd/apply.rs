@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::sources::{configuration_in, policy, warnings};
-use super::{Change, Context};
+use super::{Change, Context, rails};
 use crate::config::Config;
-use crate::dataplane::Dataplane;
-use crate::policy::Diff;
 use crate::policy::tables::Tables;
+use crate::policy::{Destination, Diff};
 use crate::view::json;
 
 /// Make a configuration the running policy, all at once
@@ -43,14 +42,17 @@ pub(super) fn apply(
     for warning in warnings(&config, &configured) {
         context.note(format_args!("warning: {warning}"));
     }
-    let dataplane = Dataplane::open(&context.paths)?;
-    let change = Change::begin(context)?;
+    let (change, dataplane) = Change::begin_up(context)?;
     let mut next = config;
     if !is_pruned {
         next.rules.extend(change.set_rules()?);
     }
+    let after = policy(&next)?;
+    if let Err(risk) = rails::check(&policy(&change.running(context)?)?, &after, Destination::Any) {
+        context.note(format_args!("warning: {risk}"));
+    }
     let diff = if is_dry {
-        Diff::between(&dataplane.entries()?, &Tables::from(&policy(&next)?))
+        Diff::between(&dataplane.entries()?, &Tables::from(&after))
     } else {
         let applied = change.commit(&dataplane, &next)?;
         Diff {

@@ -36,9 +36,16 @@ impl Change {
         })
     }
 
-    /// What runs; empty before the first `up`.
-    pub(crate) fn running(&self) -> Running {
-        self.running.clone().unwrap_or_default()
+    /// As [`begin`](Self::begin), where shaper is up. That it is not is said before anything is made.
+    pub(crate) fn begin_up(context: &Context) -> anyhow::Result<(Self, Dataplane)> {
+        Dataplane::open(&context.paths)?;
+        let change = Self::begin(context)?;
+        Ok((change, Dataplane::open(&context.paths)?))
+    }
+
+    /// What runs. If our files were swept away while the kernel went on, what should run.
+    pub(crate) fn running(&self, context: &Context) -> anyhow::Result<Running> {
+        self.running.clone().map_or_else(|| self.configured(context), Ok)
     }
 
     /// What should run by the configuration and the rules of `shaper set`.
@@ -111,7 +118,12 @@ fn finish(lock: &Lock, policies: &Policies, context: &Context) -> anyhow::Result
 pub(crate) fn running(context: &Context) -> anyhow::Result<Running> {
     let policies = Policies::new(&context.paths);
     if policies.has_next() {
-        return Ok(Change::begin(context)?.running());
+        return Change::begin(context)?.running(context);
     }
-    Ok(policies.running()?.unwrap_or_default())
+    let Some(running) = policies.running()? else {
+        let mut configured = configuration_or_none(context)?;
+        configured.rules.extend(policies.kept_rules()?);
+        return Ok(configured);
+    };
+    Ok(running)
 }

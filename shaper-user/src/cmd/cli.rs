@@ -116,6 +116,7 @@ enum Command {
     Down(down::Args),
     Status(status::Args),
     Doctor(doctor::Args),
+    #[command(hide = true)]
     KernelLog(kernel_log::Args),
 }
 

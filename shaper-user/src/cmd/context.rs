@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::paths::Paths;
 use crate::view::Unit;
-use crate::view::json::Head;
+use crate::view::json::{self, Head};
 
 /// How results are written to standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -69,19 +69,24 @@ impl Context {
     /// Tells the operator something on standard error, unless `-q`.
     pub fn note(&self, text: impl Display) {
         if self.verbosity >= Verbosity::Normal {
-            say(&text);
+            self.say(&text);
         }
     }
 
     /// Tells the operator a detail on standard error, with `-v` only.
     pub fn detail(&self, text: impl Display) {
         if self.verbosity >= Verbosity::Verbose {
-            say(&text);
+            self.say(&text);
         }
     }
-}
 
-/// Nothing can be done about a standard error that is closed.
-fn say(text: &dyn Display) {
-    let _ = writeln!(std::io::stderr(), "shaper: {text}");
+    fn say(&self, text: &dyn Display) {
+        let mut stderr = std::io::stderr().lock();
+        // Nothing can be done about a standard error that is closed.
+        let _ = if self.format.is_json() {
+            writeln!(stderr, "{}", json::note(&text.to_string()))
+        } else {
+            writeln!(stderr, "shaper: {text}")
+        };
+    }
 }

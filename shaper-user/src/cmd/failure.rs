@@ -145,11 +145,10 @@ pub(super) fn report(error: &anyhow::Error, context: &Context) -> u8 {
         let text = json::error(diagnosis.code, &format!("{error:#}"), diagnosis.hint.as_deref());
         writeln!(stderr, "{text}")
     } else {
-        let hint = diagnosis
-            .hint
-            .map(|hint| format!("\n  {hint}"))
-            .unwrap_or_default();
-        writeln!(stderr, "shaper: {error:#}{hint}")
+        // What was typed may hold escape sequences.
+        let message = format!("{error:#}").replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
+        let hint = diagnosis.hint.as_ref().map(|hint| format!("\n  {hint}"));
+        writeln!(stderr, "shaper: {message}{}", hint.unwrap_or_default())
     };
     diagnosis.exit
 }

@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use super::change::running;
-use super::{Context, Failure};
+use super::{Context, Failure, policy};
 use crate::dataplane::Dataplane;
+use crate::policy::Destination;
 use crate::policy::prefix::PrefixError;
-use crate::policy::{Destination, Policy};
 use crate::view::{explanation, json};
 
 /// Say which rule wins for a destination, and why
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             hint: error.hint(),
         })?;
     Dataplane::open(&context.paths)?;
-    let policy = Policy::try_from(&running(context)?)?;
+    let policy = policy(&running(context)?)?;
     let explained = policy.explain(destination);
     if context.format.is_json() {
         writeln!(out, "{}", json::explanation(&Context::head(), &explained))?;

@@ -5,12 +5,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::change::running;
-use super::{Context, Failure, Format};
+use super::{Context, Failure, Format, policy};
 use crate::config::Source;
 use crate::dataplane::Dataplane;
 use crate::policy::amount::parse_time;
 use crate::policy::tables::TableKey;
-use crate::policy::{Destination, Policy, Rule};
+use crate::policy::{Destination, Rule};
 use crate::stats::Activities;
 use crate::view::row::{self, Row, SortBy};
 use crate::view::{json, table};
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             hint: Some("write for example `2s`".to_owned()),
         })?;
     let dataplane = Dataplane::open(&context.paths)?;
-    let policy = Policy::try_from(&running(context)?)?;
+    let policy = policy(&running(context)?)?;
     let activities = if args.stats {
         let before = dataplane.snapshot()?;
         sleep(interval);
@@ -62,12 +62,15 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     };
     let rules = policy.rules().iter().filter(|rule| args.selects(rule));
     let mut rows: Vec<Row<'_>> = rules
-        .map(|rule| Row {
-            rule,
-            is_exempt: !policy.is_in_force(rule),
-            activity: activities
-                .as_ref()
-                .and_then(|all| all.get(&TableKey::from(rule.destination))),
+        .map(|rule| {
+            let is_exempt = !policy.is_in_force(rule);
+            let measured = activities.as_ref().filter(|_| !is_exempt);
+            let activity = measured.and_then(|all| all.get(&TableKey::from(rule.destination)));
+            Row {
+                rule,
+                is_exempt,
+                activity,
+            }
         })
         .collect();
     row::sort(&mut rows, args.sort);

@@ -3,10 +3,9 @@
 use std::io::Write;
 
 use super::rails;
-use super::{Change, Context};
+use super::{Change, Context, policy};
 use crate::config::{Config, RuleConfig, Source, text};
-use crate::dataplane::Dataplane;
-use crate::policy::tables::{Entry, TableKey};
+use crate::policy::tables::{TableKey, Tables};
 use crate::policy::{Destination, Policy, Rule};
 use crate::store::Running;
 use crate::view::json;
@@ -45,10 +44,9 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     let alone = Policy::try_from(&Config::of_rules(vec![written.clone()]))?;
     let destination = alone.rules()[0].destination;
 
-    let dataplane = Dataplane::open(&context.paths)?;
-    let change = Change::begin(context)?;
-    let running = change.running();
-    let before = Policy::try_from(&running)?;
+    let (change, dataplane) = Change::begin_up(context)?;
+    let running = change.running(context)?;
+    let before = policy(&running)?;
     let next = with_rule(running, destination, written);
     let after = Policy::try_from(&next)?;
     let Some(rule) = after.rule(destination) else {
@@ -57,8 +55,9 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     if !args.force {
         rails::check(&before, &after, destination)?;
     }
+    let key = TableKey::from(destination);
     let is_already = before.rule(destination) == Some(rule)
-        && dataplane.entries()?.get(&TableKey::from(destination)) == Some(&Entry::from(rule));
+        && dataplane.entries()?.get(&key) == Tables::from(&after).get(&key);
     if !args.dry_run && !is_already {
         change.commit(&dataplane, &next)?;
     }

@@ -37,7 +37,7 @@ pub(crate) fn policy(config: &Config) -> anyhow::Result<Policy> {
         let reports = problems
             .0
             .into_iter()
-            .map(|Problem { place, error }| config.report(&place, error.to_string(), error.hint()))
+            .map(|Problem { place, error }| config.report(&place, &error.to_string(), error.hint()))
             .collect();
         ConfigError::Invalid { reports }.into()
     })
@@ -50,7 +50,7 @@ pub(super) fn warnings(config: &Config, policy: &Policy) -> Vec<String> {
         .iter()
         .map(|problem| {
             config
-                .report(&problem.place, problem.error.to_string(), problem.error.hint())
+                .report(&problem.place, &problem.error.to_string(), problem.error.hint())
                 .to_string()
         })
         .collect();

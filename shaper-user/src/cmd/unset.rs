@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use super::{Change, Context, Failure};
+use super::{Change, Context, Failure, policy};
 use crate::config::{RuleConfig, Source};
-use crate::dataplane::Dataplane;
-use crate::policy::{Destination, Policy, Rule};
+use crate::policy::prefix::PrefixError;
+use crate::policy::{Destination, Policy, Rule, Winner};
 use crate::view::json;
 use crate::view::units;
 
@@ -35,14 +35,13 @@ enum Selector<'a> {
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let selector = args.selector()?;
-    let dataplane = Dataplane::open(&context.paths)?;
-    let change = Change::begin(context)?;
-    let mut next = change.running();
-    let before = Policy::try_from(&next)?;
+    let (change, dataplane) = Change::begin_up(context)?;
+    let mut next = change.running(context)?;
+    let before = policy(&next)?;
+    let n_before = next.rules.len();
     next.rules
         .retain(|rule| rule.source == Source::Config || !selector.selects(rule));
-    let n_removed = change.running().rules.len() - next.rules.len();
-    if n_removed == 0 {
+    if next.rules.len() == n_before {
         return if args.ignore_missing || args.all {
             context.note("there was nothing to take away");
             Ok(())
@@ -50,7 +49,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             Err(missing(&selector, &before, context).into())
         };
     }
-    let after = Policy::try_from(&next)?;
+    let after = policy(&next)?;
     change.commit(&dataplane, &next)?;
 
     let removed = before
@@ -76,12 +75,15 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
 impl Args {
     fn selector(&self) -> Result<Selector<'_>, Failure> {
         match (&self.destination, &self.name) {
-            (Some(destination), _) => destination.parse().map(Selector::Destination).map_err(
-                |error: crate::policy::prefix::PrefixError| Failure::Usage {
-                    message: error.to_string(),
-                    hint: error.hint(),
-                },
-            ),
+            (Some(destination), _) => {
+                destination
+                    .parse()
+                    .map(Selector::Destination)
+                    .map_err(|error: PrefixError| Failure::Usage {
+                        message: error.to_string(),
+                        hint: error.hint(),
+                    })
+            }
             (None, Some(name)) => Ok(Selector::Name(name)),
             (None, None) => Ok(Selector::All),
         }
@@ -119,7 +121,6 @@ fn missing(selector: &Selector<'_>, policy: &Policy, context: &Context) -> Failu
 
 /// What holds for `destination` once its rule is gone.
 fn describe(after: &Policy, destination: Destination, context: &Context) -> String {
-    use crate::policy::Winner;
     match after.explain(destination).winner {
         Winner::Rule(rule) => match &rule.limit {
             Some(limit) => format!(

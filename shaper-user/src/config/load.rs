@@ -13,7 +13,7 @@ use super::{Config, ConfigError, File, Place, Report, RuleConfig};
 const MAX_BYTES: u64 = 256 << 20;
 
 impl Config {
-    /// Reads `path` and every `*.toml` in the folder `rules.d` beside it.
+    /// Reads `path` and every `*.toml` in the directory `rules.d` beside it.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl Config {
             .chain(of_rules)
             .map(|(what, place)| {
                 let message = format!("{what} is not supported yet by this version");
-                self.report(&place, message, Some("take it out".to_owned()))
+                self.report(&place, &message, Some("take it out".to_owned()))
             })
             .collect();
         if reports.is_empty() {
@@ -110,12 +110,12 @@ impl Config {
 }
 
 fn rules_files(config: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let folder = config.with_file_name("rules.d");
+    let directory = config.with_file_name("rules.d");
     let error = |source| ConfigError::Read {
-        path: folder.clone(),
+        path: directory.clone(),
         source,
     };
-    let entries = match fs::read_dir(&folder) {
+    let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(error(source)),
@@ -172,7 +172,7 @@ fn from_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigEr
     toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or_default();
         let (message, hint) = in_our_words(error.message());
-        let report = Report::new(path, text, &span, message, hint);
+        let report = Report::new(path, text, &span, &message, hint);
         ConfigError::Invalid {
             reports: vec![report],
         }

@@ -38,7 +38,7 @@ struct File {
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file or folder cannot be read.
+    /// The file or directory cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
         /// Which one.
@@ -137,7 +137,7 @@ impl Config {
 
     /// Shows `message` at `place`, with what to do about it.
     #[must_use]
-    pub fn report(&self, place: &Place, message: String, hint: Option<String>) -> Report {
+    pub fn report(&self, place: &Place, message: &str, hint: Option<String>) -> Report {
         match self.files.get(place.file) {
             Some(file) => Report::new(&file.path, &file.text, &place.span, message, hint),
             None => Report::without_text(message, hint),

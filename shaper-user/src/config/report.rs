@@ -48,23 +48,35 @@ impl Report {
         path: &Path,
         text: &str,
         span: &Range<usize>,
-        message: String,
+        message: &str,
         hint: Option<String>,
     ) -> Self {
         Self {
             place: Some(Shown::new(path, text, span)),
-            message,
-            hint,
+            ..Self::without_text(message, hint)
         }
     }
 
-    pub(super) fn without_text(message: String, hint: Option<String>) -> Self {
+    pub(super) fn without_text(message: &str, hint: Option<String>) -> Self {
         Self {
             place: None,
-            message,
-            hint,
+            message: legible(message),
+            hint: hint.map(|hint| legible(&hint)),
         }
     }
+}
+
+/// What messages quote may be long and hold escape sequences; people and terminals get neither.
+fn legible(text: &str) -> String {
+    const END: usize = 120;
+    let mut chars: Vec<char> = text
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if chars.len() > 2 * END + 5 {
+        chars.splice(END..chars.len() - END, " ... ".chars());
+    }
+    chars.into_iter().collect()
 }
 
 impl Shown {
@@ -136,7 +148,7 @@ mod tests {
             Path::new("x.toml"),
             text,
             &span,
-            "wrong".to_owned(),
+            "wrong",
             Some("right".to_owned()),
         )
         .to_string()

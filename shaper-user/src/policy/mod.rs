@@ -91,3 +91,6 @@ impl Policy {
         &self.warnings
     }
 }
+
+#[cfg(test)]
+mod tests;

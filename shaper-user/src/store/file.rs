@@ -59,7 +59,7 @@ pub fn write_toml<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError
 /// Gives a file another name, for good.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::rename(from, to).map_err(StoreError::io("replace", to))?;
-    sync_folder(to)
+    sync_directory(to)
 }
 
 /// Removes the file at `path`, if there is one.
@@ -69,17 +69,17 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// If there is one and it cannot be removed.
 pub fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
-        Ok(()) => sync_folder(path),
+        Ok(()) => sync_directory(path),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(StoreError::io("remove", path)(error)),
     }
 }
 
-fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(StoreError::io("write", folder))
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(StoreError::io("write", directory))
 }
 
 #[cfg(test)]
@@ -90,47 +90,47 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A folder of this test alone, gone when dropped.
-    pub(in crate::store) struct Folder(PathBuf);
+    /// A directory of this test alone, gone when dropped.
+    pub(in crate::store) struct Directory(PathBuf);
 
-    impl Folder {
+    impl Directory {
         pub(in crate::store) fn path(&self) -> &Path {
             &self.0
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for Directory {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
     }
 
-    pub(in crate::store) fn folder() -> Folder {
+    pub(in crate::store) fn directory() -> Directory {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("shaper-store-{}-{number}", std::process::id()));
         fs::create_dir(&path).unwrap();
-        Folder(path)
+        Directory(path)
     }
 
     #[test]
     fn a_file_reads_back_and_a_leftover_does_not_matter() {
-        let folder = folder();
-        let path = folder.path().join("x.toml");
+        let directory = directory();
+        let path = directory.path().join("x.toml");
         assert_eq!(read_toml::<BTreeMap<String, u32>>(&path).unwrap(), None);
-        fs::write(folder.path().join("x.toml.tmp"), "half a fi").unwrap();
+        fs::write(directory.path().join("x.toml.tmp"), "half a fi").unwrap();
         let value = BTreeMap::from([("a".to_owned(), 1_u32)]);
         write_toml(&path, &value).unwrap();
         assert_eq!(read_toml(&path).unwrap(), Some(value));
-        assert!(!folder.path().join("x.toml.tmp").exists());
+        assert!(!directory.path().join("x.toml.tmp").exists());
         remove(&path).unwrap();
         remove(&path).unwrap();
     }
 
     #[test]
     fn a_damaged_file_is_named() {
-        let folder = folder();
-        let path = folder.path().join("x.toml");
+        let directory = directory();
+        let path = directory.path().join("x.toml");
         for bytes in [&b"a = "[..], b"\xff\xfe", b"a = \"text\""] {
             fs::write(&path, bytes).unwrap();
             let error = read_toml::<BTreeMap<String, u32>>(&path).unwrap_err();
@@ -141,11 +141,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_link_in_place_of_the_temporary_file_is_not_followed() {
-        let folder = folder();
-        let victim = folder.path().join("victim");
+        let directory = directory();
+        let victim = directory.path().join("victim");
         fs::write(&victim, "precious").unwrap();
-        std::os::unix::fs::symlink(&victim, folder.path().join("x.toml.tmp")).unwrap();
-        write_toml(&folder.path().join("x.toml"), &BTreeMap::<String, u32>::new()).unwrap();
+        std::os::unix::fs::symlink(&victim, directory.path().join("x.toml.tmp")).unwrap();
+        write_toml(&directory.path().join("x.toml"), &BTreeMap::<String, u32>::new()).unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::{StoreError, ensure_folder};
+use super::{StoreError, ensure_directory};
 
 /// Held as long as it lives; the kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -20,13 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(20);
 
 impl Lock {
-    /// Waits for the lock in folder `run`. After a second `tell` is told who has it.
+    /// Waits for the lock in directory `run`. After a second `tell` is told who has it.
     ///
     /// # Errors
     ///
-    /// If the folder or the lock file cannot be made, or is not ours.
+    /// If the directory or the lock file cannot be made, or is not ours.
     pub fn take(run: &Path, tell: impl FnOnce(&str)) -> Result<Self, StoreError> {
-        ensure_folder(run)?;
+        ensure_directory(run)?;
         let path = run.join("lock");
         let mut file = OpenOptions::new()
             .read(true)
@@ -77,12 +77,12 @@ fn try_for(file: &File, patience: Duration) -> Result<bool, std::io::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::file::tests::folder;
+    use crate::store::file::tests::directory;
 
     #[test]
     fn a_second_taker_waits_and_is_told_for_whom() {
-        let folder = folder();
-        let run = folder.path().join("run");
+        let directory = directory();
+        let run = directory.path().join("run");
         let first = Lock::take(&run, |_| panic!("nothing to wait for")).unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();
         let waiter = std::thread::spawn({
@@ -100,10 +100,10 @@ mod tests {
 
     #[test]
     fn a_link_in_place_of_the_lock_is_not_followed() {
-        let folder = folder();
-        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("lock")).unwrap();
+        let directory = directory();
+        std::os::unix::fs::symlink("/etc/passwd", directory.path().join("lock")).unwrap();
         assert!(matches!(
-            Lock::take(folder.path(), |_| {}),
+            Lock::take(directory.path(), |_| {}),
             Err(StoreError::Io { .. })
         ));
     }

@@ -4,15 +4,15 @@
 //! `policy.toml`. Whatever kills a command, the next one finds either the old state, or `policy.next` and the
 //! means to finish.
 
+mod directory;
 mod file;
-mod folder;
 mod lock;
 mod policies;
 
 use std::path::PathBuf;
 
+pub use directory::ensure_directory;
 pub use file::{read_toml, remove, write_toml};
-pub use folder::ensure_folder;
 pub use lock::Lock;
 pub use policies::{Policies, Running};
 /// For what the data plane remembers: it names serde nowhere else.
@@ -31,16 +31,16 @@ pub enum StoreError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A symbolic link or a file stands where a folder should.
-    #[error("`{}` is not a folder", path.display())]
-    NotAFolder {
+    /// A symbolic link or a file stands where a directory should.
+    #[error("`{}` is not a directory", path.display())]
+    NotADirectory {
         /// What stands there.
         path: PathBuf,
     },
     /// Somebody else could change the limits.
     #[error("`{}` belongs to user {owner}, not to root or to user {user}", path.display())]
     Owner {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
         /// Whose it is.
         owner: u32,
@@ -50,7 +50,7 @@ pub enum StoreError {
     /// As [`Owner`](Self::Owner).
     #[error("`{}` can be written by others (mode {mode:04o})", path.display())]
     Writable {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
@@ -77,7 +77,7 @@ impl StoreError {
         match self {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => "privilege",
             Self::Io { .. } => "file",
-            Self::NotAFolder { .. } | Self::Owner { .. } | Self::Writable { .. } => "unsafe_folder",
+            Self::NotADirectory { .. } | Self::Owner { .. } | Self::Writable { .. } => "unsafe_directory",
             Self::Damaged { .. } => "damaged_file",
         }
     }
@@ -91,7 +91,9 @@ impl StoreError {
                 std::io::ErrorKind::StorageFull => Some("free some space".to_owned()),
                 _ => None,
             },
-            Self::NotAFolder { path } => Some(format!("look at it, then remove it: `rm {}`", path.display())),
+            Self::NotADirectory { path } => {
+                Some(format!("look at it, then remove it: `rm {}`", path.display()))
+            }
             Self::Owner { path, .. } => Some(format!(
                 "look into it, then remove it or take it over: `chown root: {}`",
                 path.display()

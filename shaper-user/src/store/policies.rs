@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::file::{read_toml, remove, rename, write_toml};
-use super::{Lock, StoreError, ensure_folder};
+use super::{Lock, StoreError, ensure_directory};
 use crate::config::{Config, DefaultsConfig, ExemptConfig, InterfaceConfig, RuleConfig, Source, Text};
 use crate::paths::Paths;
 
@@ -93,6 +93,10 @@ impl Policies {
     ///
     /// If the file cannot be written.
     pub fn announce(&self, _lock: &Lock, next: &Running) -> Result<(), StoreError> {
+        // What can fail later is tried before anything is changed.
+        if next.rules_of(Source::Kept).next().is_some() {
+            ensure_directory(&self.state)?;
+        }
         write_toml(&self.next, &RunningFile::from(next))
     }
 
@@ -104,7 +108,7 @@ impl Policies {
     pub fn settle(&self, _lock: &Lock, next: &Running) -> Result<(), StoreError> {
         let rule: Vec<RuleConfig> = next.rules_of(Source::Kept).cloned().collect();
         if !rule.is_empty() || self.kept.exists() {
-            ensure_folder(&self.state)?;
+            ensure_directory(&self.state)?;
             write_toml(&self.kept, &RulesFile { rule })?;
         }
         rename(&self.next, &self.running)
@@ -172,12 +176,12 @@ impl From<&Running> for RunningFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::file::tests::{Folder, folder};
+    use crate::store::file::tests::{Directory, directory};
 
-    fn policies(folder: &Folder) -> (Policies, Lock) {
+    fn policies(directory: &Directory) -> (Policies, Lock) {
         let paths = Paths {
-            run: folder.path().join("run"),
-            state: folder.path().join("state"),
+            run: directory.path().join("run"),
+            state: directory.path().join("state"),
             ..Paths::default()
         };
         (Policies::new(&paths), Lock::take(&paths.run, |_| {}).unwrap())
@@ -202,8 +206,8 @@ mod tests {
 
     #[test]
     fn a_change_reads_back_whole_and_only_what_is_kept_survives() {
-        let folder = folder();
-        let (policies, lock) = policies(&folder);
+        let directory = directory();
+        let (policies, lock) = policies(&directory);
         assert!(policies.running().unwrap().is_none() && !policies.has_next());
         policies.announce(&lock, &running()).unwrap();
         assert!(policies.has_next());
@@ -227,8 +231,8 @@ mod tests {
 
     #[test]
     fn an_abandoned_change_leaves_what_ran() {
-        let folder = folder();
-        let (policies, lock) = policies(&folder);
+        let directory = directory();
+        let (policies, lock) = policies(&directory);
         policies.announce(&lock, &running()).unwrap();
         policies.settle(&lock, &running()).unwrap();
         policies.announce(&lock, &Running::default()).unwrap();
@@ -241,11 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn no_folder_is_made_for_rules_that_are_not_there() {
-        let folder = folder();
-        let (policies, lock) = policies(&folder);
+    fn no_directory_is_made_for_rules_that_are_not_there() {
+        let directory = directory();
+        let (policies, lock) = policies(&directory);
         policies.announce(&lock, &Running::default()).unwrap();
         policies.settle(&lock, &Running::default()).unwrap();
-        assert!(!folder.path().join("state").exists());
+        assert!(!directory.path().join("state").exists());
     }
 }

@@ -69,6 +69,17 @@ pub fn error(code: &str, message: &str, hint: Option<&str>) -> String {
     })
 }
 
+#[derive(Serialize)]
+struct Note<'a> {
+    note: &'a str,
+}
+
+/// Something the operator is told, on one line.
+#[must_use]
+pub fn note(text: &str) -> String {
+    to_line(&Note { note: text })
+}
+
 /// A document: the head, and `body`'s keys behind it.
 #[derive(Serialize)]
 struct Document<'a, T> {
