@@ -26,10 +26,10 @@ const END: &str = "<!-- end of what `cargo xtask bench` writes -->";
 /// Count the instructions that a packet costs, and write the table in docs/benchmarks.md.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only guests with these kernels.
+    /// Only guests with these kernels; leaves the page alone.
     #[arg(short, long, value_enum, num_args = 1..)]
     kernel: Vec<Kernel>,
-    /// Do not measure on this machine.
+    /// Do not measure on this machine; leaves the page alone.
     #[arg(long)]
     no_native: bool,
     /// Print the table and leave the page alone.
@@ -60,7 +60,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     let table = table.to_markdown();
     println!("\n{table}");
-    if !options.dry_run {
+    // A page with some of the kernels would look like a page with all of them.
+    if !options.dry_run && options.kernel.is_empty() && !options.no_native {
         write(&process::workspace().join(PAGE), &table)?;
         println!("bench: wrote {PAGE}");
     }
@@ -155,6 +156,9 @@ fn write(page: &Path, table: &str) -> Result<()> {
         fs::read_to_string(page).unwrap_or_else(|_| format!("# What a packet costs\n\n{START}\n{END}\n"));
     let text = replaced(&text, table)
         .with_context(|| format!("`{}` has no lines `{START}` and `{END}`", page.display()))?;
+    if let Some(folder) = page.parent() {
+        fs::create_dir_all(folder)?;
+    }
     fs::write(page, text).with_context(|| format!("cannot write `{}`", page.display()))
 }
 
