@@ -1,5 +1,6 @@
 //! The loaded program and its maps, packet by packet: `BPF_PROG_TEST_RUN` on a clock of our own.
 
+pub mod raw;
 mod skb;
 
 use std::{
@@ -129,17 +130,25 @@ impl Kernel {
     /// If the kernel refuses it.
     pub fn fill(&mut self, slot: u32, policy: &Policy) {
         if !policy.exact4.is_empty() {
-            let mut map = HashMap::<_, _, Rule>::create(size(policy.exact4.len()), 0).unwrap();
-            for (address, rule) in &policy.exact4 {
-                map.insert(key4(*address), rule, 0).unwrap();
-            }
+            let keys = policy
+                .exact4
+                .iter()
+                .map(|(address, _)| key4(*address))
+                .collect::<Vec<_>>();
+            let rules = policy.exact4.iter().map(|(_, rule)| *rule).collect::<Vec<_>>();
+            let map = HashMap::<_, Key4, Rule>::create(size(keys.len()), 0).unwrap();
+            raw::insert_all(map.map().fd().as_fd(), &keys, &rules);
             self.set_slot(names::EXACT4, slot, &map);
         }
         if !policy.exact6.is_empty() {
-            let mut map = HashMap::<_, _, Rule>::create(size(policy.exact6.len()), 0).unwrap();
-            for (address, rule) in &policy.exact6 {
-                map.insert(key6(*address), rule, 0).unwrap();
-            }
+            let keys = policy
+                .exact6
+                .iter()
+                .map(|(address, _)| key6(*address))
+                .collect::<Vec<_>>();
+            let rules = policy.exact6.iter().map(|(_, rule)| *rule).collect::<Vec<_>>();
+            let map = HashMap::<_, Key6, Rule>::create(size(keys.len()), 0).unwrap();
+            raw::insert_all(map.map().fd().as_fd(), &keys, &rules);
             self.set_slot(names::EXACT6, slot, &map);
         }
         if !policy.prefix4.is_empty() {
