@@ -51,6 +51,12 @@ pub(super) fn apply(
     if let Err(risk) = rails::check(&policy(&change.running(context)?)?, &after, Destination::Any) {
         context.note(format_args!("warning: {risk}"));
     }
+    if after.fq_needs().is_capped {
+        context.detail(
+            "fq is given less room than all rules together could fill with the smallest of packets; \
+             a shorter `horizon` needs less",
+        );
+    }
     let diff = if is_dry {
         Diff::between(&dataplane.entries()?, &Tables::from(&after))
     } else {

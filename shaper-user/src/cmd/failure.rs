@@ -22,7 +22,7 @@ pub(crate) enum Failure {
         hint: Option<String>,
     },
     /// There is nothing to take away or to show.
-    #[error("there is no rule {selector}")]
+    #[error("`shaper set` made no rule {selector}")]
     NoSuchRule {
         /// Which rule was asked for.
         selector: String,

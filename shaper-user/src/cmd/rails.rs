@@ -78,3 +78,37 @@ fn parent(process: &str) -> Option<String> {
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
     (parent != "0").then(|| parent.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, RuleConfig, Source};
+
+    fn policy(rules: &[(&str, &str)]) -> Policy {
+        let rule = |(destination, rate): &(&str, &str)| RuleConfig::new(*destination, *rate, Source::Kept);
+        Policy::try_from(&Config::of_rules(rules.iter().map(rule).collect())).unwrap()
+    }
+
+    fn is_refused(before: &[(&str, &str)], after: &[(&str, &str)]) -> bool {
+        let peer = "203.0.113.7".parse().unwrap();
+        is_slower(&policy(before), &policy(after), peer, MIN_SSH_BYTES_PER_SEC)
+    }
+
+    #[test]
+    fn a_peer_is_slowed_by_whatever_rule_wins_for_it() {
+        assert!(is_refused(&[], &[("203.0.113.0/24", "255kbit")]));
+        assert!(!is_refused(&[], &[("203.0.113.0/24", "256kbit")]));
+        assert!(!is_refused(
+            &[],
+            &[("203.0.113.0/24", "8kbit"), ("203.0.113.7", "1mbit")]
+        ));
+        assert!(!is_refused(&[], &[("203.0.114.0/24", "8kbit")]));
+    }
+
+    #[test]
+    fn a_peer_that_is_slow_already_may_be_made_faster_but_not_slower() {
+        assert!(!is_refused(&[("any", "64kbit")], &[("any", "128kbit")]));
+        assert!(!is_refused(&[("any", "64kbit")], &[("any", "64kbit")]));
+        assert!(is_refused(&[("any", "64kbit")], &[("any", "32kbit")]));
+    }
+}

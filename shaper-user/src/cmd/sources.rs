@@ -45,21 +45,10 @@ pub(crate) fn policy(config: &Config) -> anyhow::Result<Policy> {
 
 /// What is valid in `config`, but surely not what was meant: each with the line it is in.
 pub(super) fn warnings(config: &Config, policy: &Policy) -> Vec<String> {
-    let mut warnings: Vec<String> = policy
-        .warnings()
-        .iter()
-        .map(|problem| {
-            config
-                .report(&problem.place, &problem.error.to_string(), problem.error.hint())
-                .to_string()
-        })
-        .collect();
-    if policy.fq_needs().is_capped {
-        warnings.push(
-            "the rules together can hold more packets than fq is given room for; under a flood of small \
-             packets fq may drop some of the fastest ones; a shorter `horizon` avoids it"
-                .to_owned(),
-        );
-    }
-    warnings
+    let show = |problem: &Problem| {
+        config
+            .report(&problem.place, &problem.error.to_string(), problem.error.hint())
+            .to_string()
+    };
+    policy.warnings().iter().map(show).collect()
 }

@@ -110,7 +110,7 @@ fn missing(selector: &Selector<'_>, policy: &Policy, context: &Context) -> Failu
                 .find(|rule| rule.name.as_deref() == Some(name));
             (format!("named \"{name}\""), named)
         }
-        Selector::All => ("of `shaper set`".to_owned(), None),
+        Selector::All => ("at all".to_owned(), None),
     };
     let hint = configured.map(|_| {
         let path = context.paths.config.display();

@@ -4,6 +4,7 @@ pub mod explanation;
 pub mod json;
 pub mod row;
 pub mod table;
+mod time;
 pub mod units;
 
 pub use units::Unit;

@@ -1,8 +1,6 @@
 //! `shaper check` on configurations that are right, wrong and hostile.
 
-mod common;
-
-use common::TestEnv;
+use crate::env::TestEnv;
 
 #[test]
 fn a_valid_configuration_is_said_to_be() {

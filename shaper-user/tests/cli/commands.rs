@@ -1,8 +1,6 @@
 //! What commands say where nothing is up, and what they make of odd command lines.
 
-mod common;
-
-use common::{TestEnv, exists};
+use crate::env::{TestEnv, exists};
 
 const NEED_UP: [&[&str]; 8] = [
     &["set", "203.0.113.7", "20mbit"],
