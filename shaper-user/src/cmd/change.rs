@@ -9,6 +9,7 @@ use super::Context;
 use super::sources::{configuration_or_none, policy};
 use crate::config::{RuleConfig, Source};
 use crate::dataplane::{Applied, Dataplane, DataplaneError};
+use crate::policy::Policy;
 use crate::policy::tables::Tables;
 use crate::store::{Lock, Policies, Running};
 
@@ -43,6 +44,16 @@ impl Change {
         Ok((change, Dataplane::open(&context.paths)?))
     }
 
+    /// Waits for the lock, to end what runs: a change that was begun is not finished, however damaged it is.
+    pub(crate) fn begin_to_end(context: &Context) -> anyhow::Result<Self> {
+        let lock = Lock::take(&context.paths.run, |text| context.note(text))?;
+        Ok(Self {
+            lock,
+            policies: Policies::new(&context.paths),
+            running: None,
+        })
+    }
+
     /// What runs. If our files were swept away while the kernel went on, what should run.
     pub(crate) fn running(&self, context: &Context) -> anyhow::Result<Running> {
         self.running.clone().map_or_else(|| self.configured(context), Ok)
@@ -69,9 +80,9 @@ impl Change {
 
     /// Makes `next` what runs, in the kernel and in the files, and keeps it so across reboots.
     pub(crate) fn commit(&self, dataplane: &Dataplane, next: &Running) -> anyhow::Result<Applied> {
-        let tables = Tables::from(&policy(next)?);
+        let policy = policy(next)?;
         self.policies.announce(&self.lock, next)?;
-        match dataplane.apply(&tables) {
+        match put_in_force(dataplane, &policy) {
             Ok(applied) => {
                 self.policies.settle(&self.lock, next)?;
                 Ok(applied)
@@ -89,6 +100,12 @@ impl Change {
     }
 }
 
+/// Room first: fq must not drop what a faster rule lets through.
+fn put_in_force(dataplane: &Dataplane, policy: &Policy) -> Result<Applied, DataplaneError> {
+    dataplane.make_room(&policy.fq_needs())?;
+    dataplane.apply(&Tables::from(policy))
+}
+
 /// Finishes a change that was announced, or takes it back where that cannot be.
 fn finish(lock: &Lock, policies: &Policies, context: &Context) -> anyhow::Result<()> {
     let dataplane = match Dataplane::open(&context.paths) {
@@ -99,7 +116,7 @@ fn finish(lock: &Lock, policies: &Policies, context: &Context) -> anyhow::Result
     let Some(next) = policies.next()? else {
         return Ok(());
     };
-    let applied = policy(&next).and_then(|policy| Ok(dataplane.apply(&Tables::from(&policy))?));
+    let applied = policy(&next).and_then(|policy| Ok(put_in_force(&dataplane, &policy)?));
     match applied {
         Ok(_) => {
             context.detail("finished a change that an earlier command had begun");

@@ -317,6 +317,13 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     unsafe { call(bpf_cmd::BPF_LINK_UPDATE, &mut attr) }.map(drop)
 }
 
+/// Detaches a link from its interface at once, whoever else may hold it.
+pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = raw(link);
+    // SAFETY: the attribute holds no address.
+    unsafe { call(bpf_cmd::BPF_LINK_DETACH, &mut attr) }.map(drop)
+}
+
 #[repr(C)]
 #[derive(Default)]
 struct QueryAttr {

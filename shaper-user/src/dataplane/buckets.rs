@@ -55,7 +55,7 @@ impl Chunk {
             self.memory
                 .as_ptr()
                 .add(index as usize)
-                .write_volatile(Bucket::default())
+                .write_volatile(Bucket::default());
         }
     }
 }
@@ -105,13 +105,13 @@ impl Buckets {
         let mut buckets = Vec::with_capacity(numbers.len());
         for number in numbers {
             let (wanted, index) = position(*number);
-            let place = match chunks.iter().position(|(present, _)| *present == wanted) {
-                Some(place) => place,
-                None => {
-                    let fd = self.pins.open(&pin_name(wanted))?;
-                    chunks.push((wanted, fd.map(|fd| mapped(&fd)).transpose()?));
-                    chunks.len() - 1
-                }
+            let present = chunks.iter().position(|(present, _)| *present == wanted);
+            let place = if let Some(place) = present {
+                place
+            } else {
+                let fd = self.pins.open(&pin_name(wanted))?;
+                chunks.push((wanted, fd.map(|fd| mapped(&fd)).transpose()?));
+                chunks.len() - 1
             };
             buckets.push(
                 chunks[place]
@@ -133,14 +133,13 @@ impl Buckets {
     pub(super) fn ensure(&self, number: u32) -> Result<OwnedFd, DataplaneError> {
         let name = pin_name(number);
         // The pin comes first: a crash in between leaves a chunk that nothing leads to, and it is found again here.
-        let fd = match self.pins.open(&name)? {
-            Some(fd) => fd,
-            None => {
-                let fd = bpf::create_map(&self.definition, &name)
-                    .map_err(|error| DataplaneError::kernel("make a map of buckets", error))?;
-                self.pins.put(&name, fd.as_fd())?;
-                fd
-            }
+        let fd = if let Some(fd) = self.pins.open(&name)? {
+            fd
+        } else {
+            let fd = bpf::create_map(&self.definition, &name)
+                .map_err(|error| DataplaneError::kernel("make a map of buckets", error))?;
+            self.pins.put(&name, fd.as_fd())?;
+            fd
         };
         let foreign = |problem| DataplaneError::ForeignPin {
             path: self.pins.path(&name),

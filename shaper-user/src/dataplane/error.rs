@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::store::StoreError;
+
 /// Why the kernel's state could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DataplaneError {
@@ -72,9 +74,7 @@ pub enum DataplaneError {
         problem: String,
     },
     /// The program would see each packet twice.
-    #[error(
-        "packets of `{interface}` also pass `{other}`, where shaper is attached: each would be charged twice"
-    )]
+    #[error("packets of `{interface}` also pass `{other}`: with shaper on both, each would be charged twice")]
     SamePath {
         /// The interface asked for.
         interface: String,
@@ -136,15 +136,8 @@ pub enum DataplaneError {
         source: io::Error,
     },
     /// The file that remembers what was there before.
-    #[error("cannot {doing} `{path}`")]
-    Record {
-        /// Read or write.
-        doing: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The policy changed again and again while it was read.
     #[error("the policy kept changing while it was read")]
     Busy,
@@ -162,7 +155,7 @@ impl DataplaneError {
 
     /// Its name in JSON.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::NotUp => "not_up",
             Self::Privilege { .. } => "privilege",
@@ -180,7 +173,7 @@ impl DataplaneError {
             Self::Verifier { .. } => "verifier",
             Self::Object { .. } => "object",
             Self::Kernel { .. } | Self::Netlink { .. } => "kernel_refused",
-            Self::Record { .. } => "record",
+            Self::Store(error) => error.code(),
             Self::Busy => "busy",
         }
     }
@@ -208,7 +201,7 @@ impl DataplaneError {
                 "run `modprobe sch_fq`; if there is no such module, install the kernel's full package of modules".into()
             }
             Self::ForeignQdisc { device, .. } => format!("take it away first: `tc qdisc del dev {device} root`"),
-            Self::SamePath { other, .. } => format!("attach one of the two; `shaper down` lets go of `{other}`"),
+            Self::SamePath { other, .. } => format!("attach to one of the two only; `shaper down` lets go of `{other}`"),
             Self::ForeignFilter { interface, priority, .. } => format!(
                 "see `tc filter show dev {interface} egress`; shaper needs priority {priority} for itself"
             ),
@@ -216,7 +209,8 @@ impl DataplaneError {
             Self::TooManyRules { .. } => "use prefixes instead of single addresses".into(),
             Self::Busy => "try again".into(),
             Self::FqOptions { .. } | Self::Verifier { .. } | Self::Object { .. } | Self::Kernel { .. }
-            | Self::Netlink { .. } | Self::Record { .. } => return None,
+            | Self::Netlink { .. } => return None,
+            Self::Store(error) => return error.hint(),
         })
     }
 }

@@ -5,16 +5,28 @@
 //! interface -> topology -> qdisc, fq (who holds the packets) + program -> links | clsact     over: netlink, bpf
 //! ```
 
+mod attach;
 mod batch;
 mod bpf;
 mod buckets;
+mod clsact;
+mod device;
 mod error;
+mod fq;
+mod hold;
+mod holding;
+mod links;
 mod maps;
+mod netlink;
 mod pins;
 mod plan;
 mod program;
+mod qdisc;
+mod record;
 mod slots;
+mod status;
 mod tables;
+mod topology;
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -33,8 +45,11 @@ use crate::paths::Paths;
 use crate::policy::tables::Tables;
 use crate::stats::{EntrySnapshot, Snapshot};
 
+pub use attach::{Attached, Done, Request, take_down};
 pub use error::DataplaneError;
 pub use program::{ProgramOptions, build_id};
+pub use record::Hook;
+pub use status::{InterfaceStatus, Problem};
 
 /// The tables in the kernel, opened by their pins.
 #[derive(Debug)]
@@ -46,6 +61,7 @@ pub struct Dataplane {
     buckets: Buckets,
     totals: OwnedFd,
     meta: Map<u32, Meta>,
+    paths: Paths,
 }
 
 /// What applying tables changed.
@@ -70,7 +86,7 @@ impl Dataplane {
     pub fn open(paths: &Paths) -> Result<Self, DataplaneError> {
         let root = Root::open(&paths.bpffs)?.ok_or(DataplaneError::NotUp)?;
         let pins = root.pins()?.ok_or(DataplaneError::NotUp)?;
-        Self::check(root, pins)
+        Self::check(root, pins, paths)
     }
 
     /// Opens what is pinned, or makes the maps if nothing is. The flag says that they were made.
@@ -81,12 +97,12 @@ impl Dataplane {
     pub fn create_or_open(paths: &Paths) -> Result<(Self, bool), DataplaneError> {
         let root = Root::create(&paths.bpffs)?;
         if let Some(pins) = root.pins()? {
-            return Ok((Self::check(root, pins)?, false));
+            return Ok((Self::check(root, pins, paths)?, false));
         }
         let draft = root.draft()?;
         let made = Self::build(&draft).and_then(|()| root.publish(&draft));
         match made {
-            Ok(pins) => Ok((Self::check(root, pins)?, true)),
+            Ok(pins) => Ok((Self::check(root, pins, paths)?, true)),
             Err(error) => {
                 // The first error is the one to report.
                 let _ = draft.remove();
@@ -119,7 +135,7 @@ impl Dataplane {
         ))
     }
 
-    fn check(root: Root, pins: Pins) -> Result<Self, DataplaneError> {
+    fn check(root: Root, pins: Pins, paths: &Paths) -> Result<Self, DataplaneError> {
         let definitions = Definitions::read()?;
         let meta: Map<u32, Meta> = open_map(&pins, &definitions, names::META)?;
         let says = meta
@@ -155,7 +171,20 @@ impl Dataplane {
             buckets,
             totals,
             meta,
+            paths: paths.clone(),
         })
+    }
+
+    /// Says in the pins which object was loaded last.
+    fn say_build_id(&self) -> Result<(), DataplaneError> {
+        let says = Meta {
+            magic: MAGIC,
+            layout_version: LAYOUT_VERSION,
+            build_id: build_id(),
+        };
+        self.meta
+            .put(&0, &says)
+            .map_err(|error| DataplaneError::kernel("write the map META", error))
     }
 
     /// What is in force.
@@ -219,6 +248,16 @@ impl Dataplane {
         }
         Ok(snapshot)
     }
+}
+
+/// The names of all interfaces of this network namespace.
+///
+/// # Errors
+///
+/// If the kernel cannot be asked.
+pub fn interface_names() -> Result<Vec<String>, DataplaneError> {
+    let devices = device::list(&mut netlink::Netlink::open()?)?;
+    Ok(devices.into_iter().map(|device| device.name).collect())
 }
 
 /// The pinned map `name`, known to be as the object defines it.

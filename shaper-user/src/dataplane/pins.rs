@@ -168,6 +168,12 @@ impl Pins {
         })
     }
 
+    /// Gives a pin another name, in one step.
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), DataplaneError> {
+        fs::rename(self.path(from), self.path(to))
+            .map_err(|error| DataplaneError::kernel(format!("rename `{}`", self.path(from).display()), error))
+    }
+
     /// The names of all pins.
     pub(super) fn names(&self) -> Result<Vec<String>, DataplaneError> {
         entries(&self.dir)

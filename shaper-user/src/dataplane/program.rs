@@ -1,6 +1,7 @@
 //! The embedded kernel program: its maps' definitions, its constants, and how it is loaded.
 
 use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -132,6 +133,15 @@ pub(super) fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, Datapl
     let program = ebpf.program_mut(PROGRAM).ok_or(ProgramError::NotLoaded);
     program
         .and_then(TryInto::try_into)
+        .map_err(|error| object_error(error.into()))
+}
+
+/// The descriptor of the program in a loaded object.
+pub(super) fn descriptor(ebpf: &mut Ebpf) -> Result<BorrowedFd<'_>, DataplaneError> {
+    let program = classifier(ebpf)?;
+    program
+        .fd()
+        .map(AsFd::as_fd)
         .map_err(|error| object_error(error.into()))
 }
 

@@ -1,0 +1,407 @@
+//! `up` and `down`: everything on the interfaces, in an order that leaves no gap, and back.
+
+use std::collections::BTreeMap;
+
+use aya::Ebpf;
+
+use super::Dataplane;
+use super::device::{self, Device};
+use super::error::DataplaneError;
+use super::hold::{self, Holding};
+use super::links;
+use super::netlink::Netlink;
+use super::pins::{Root, link_pin, program_pin};
+use super::program::{self, ProgramOptions, build_id};
+use super::record::{Hook, InterfaceRecord, NeedsRecord, Record};
+use super::topology;
+use crate::paths::Paths;
+use crate::policy::FqNeeds;
+
+/// What `up` asks for.
+#[derive(Debug)]
+pub struct Request {
+    /// Interfaces, each with its overhead in bytes per packet. Those that are attached already are kept besides.
+    pub interfaces: BTreeMap<String, u32>,
+    /// What each `fq` must be able to hold.
+    pub needs: FqNeeds,
+    /// aya-log's level.
+    pub log_level: u8,
+    /// The only hook to try.
+    pub hook: Option<Hook>,
+}
+
+/// What became of one interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Its name.
+    pub interface: String,
+    /// How the program is attached.
+    pub hook: Hook,
+    /// What was done.
+    pub done: Done,
+    /// The devices that hold its packets.
+    pub holders: Vec<String>,
+}
+
+/// What was done to attach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// There was no program of ours.
+    Attached,
+    /// The program was replaced in place.
+    Replaced,
+    /// The very program was there.
+    Nothing,
+}
+
+/// One interface to attach to.
+struct Target {
+    device: Device,
+    wanted: InterfaceRecord,
+    holders: Vec<String>,
+    /// `None` if the very program is there.
+    program: Option<Ebpf>,
+}
+
+/// What this run has done, to be undone if it fails.
+#[derive(Default)]
+struct Undo {
+    attached: Vec<(Device, InterfaceRecord)>,
+    held: Vec<Device>,
+}
+
+impl Dataplane {
+    /// Puts `fq` in place and attaches the program; a policy should be in force before.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stands against it; then what this call did is undone.
+    pub fn attach(&self, request: &Request) -> Result<Vec<Attached>, DataplaneError> {
+        let mut netlink = Netlink::open()?;
+        let devices = device::list(&mut netlink)?;
+        let before = self.follow(Record::read(&self.paths)?, &devices)?;
+        // Everything that can be refused without a change comes first.
+        let mut targets = targets(request, &before, &devices)?;
+        refuse_shared_paths(&targets, &devices)?;
+        let mut holders: Vec<&Device> = targets
+            .iter()
+            .flat_map(|target| topology::lowest(&target.device, &devices))
+            .collect();
+        holders.sort_by_key(|device| device.ifindex);
+        holders.dedup_by_key(|device| device.ifindex);
+        let holdings = hold::plan(&mut netlink, &holders, &request.needs)?;
+        for target in &mut targets {
+            self.load(&mut netlink, target, &before, request.hook)?;
+        }
+        let mut record = before.clone();
+        let mut undo = Undo::default();
+        let attached = self.carry_out(
+            &mut netlink,
+            request,
+            &mut targets,
+            &holdings,
+            &mut record,
+            &mut undo,
+        );
+        if attached.is_err() {
+            self.undo(&mut netlink, &undo, &record, &before);
+        }
+        attached
+    }
+
+    /// Brings the record and the pins up to what has happened to the interfaces since, and takes over the links of
+    /// other layouts.
+    fn follow(&self, mut record: Record, devices: &[Device]) -> Result<Record, DataplaneError> {
+        for other in self.root.others()? {
+            for interface in other.interfaces()? {
+                if other.open(&link_pin(&interface))?.is_some()
+                    && self.pins.open(&link_pin(&interface))?.is_none()
+                {
+                    self.pins.adopt(&other, &link_pin(&interface))?;
+                }
+                if let Some(device) = devices.iter().find(|device| device.name == interface) {
+                    record
+                        .interface
+                        .entry(interface)
+                        .or_insert_with(|| InterfaceRecord {
+                            ifindex: device.ifindex,
+                            ..InterfaceRecord::default()
+                        });
+                }
+            }
+        }
+        let mut interfaces = BTreeMap::new();
+        for (name, interface) in std::mem::take(&mut record.interface) {
+            let present = devices.iter().find(|device| device.ifindex == interface.ifindex);
+            match present {
+                Some(device) if device.name != name => {
+                    for pin in [link_pin as fn(&str) -> String, program_pin] {
+                        if self.pins.open(&pin(&name))?.is_some() {
+                            self.pins.rename(&pin(&name), &pin(&device.name))?;
+                        }
+                    }
+                    interfaces.insert(device.name.clone(), interface);
+                }
+                Some(_) => drop(interfaces.insert(name, interface)),
+                // Made anew under another number: still one of ours.
+                None if devices.iter().any(|device| device.name == name) => {
+                    drop(interfaces.insert(name, interface));
+                }
+                None => {
+                    self.pins.take_away(&link_pin(&name))?;
+                    self.pins.take_away(&program_pin(&name))?;
+                }
+            }
+        }
+        record.interface = interfaces;
+        record
+            .device
+            .retain(|_, device| devices.iter().any(|present| present.ifindex == device.ifindex));
+        Ok(record)
+    }
+
+    /// Loads the program of `target`, unless the very same runs there.
+    fn load(
+        &self,
+        netlink: &mut Netlink,
+        target: &mut Target,
+        before: &Record,
+        choice: Option<Hook>,
+    ) -> Result<(), DataplaneError> {
+        if let Some(present) = before.interface.get(&target.device.name) {
+            let wanted = InterfaceRecord {
+                hook: present.hook,
+                made_clsact: present.made_clsact,
+                ..target.wanted.clone()
+            };
+            let is_chosen = choice.is_none_or(|hook| hook == present.hook);
+            if is_chosen
+                && wanted == *present
+                && links::position(netlink, &self.pins, &target.device, present.hook)?.is_some()
+            {
+                target.wanted = wanted;
+                return Ok(());
+            }
+        }
+        let options = ProgramOptions {
+            link_header_len: target.wanted.link_header_len,
+            overhead: target.wanted.overhead,
+            log_level: target.wanted.log_level,
+            has_fake_clock: false,
+        };
+        target.program = Some(program::load(&self.pins, &options)?);
+        Ok(())
+    }
+
+    fn carry_out(
+        &self,
+        netlink: &mut Netlink,
+        request: &Request,
+        targets: &mut [Target],
+        holdings: &[Holding],
+        record: &mut Record,
+        undo: &mut Undo,
+    ) -> Result<Vec<Attached>, DataplaneError> {
+        record.needs = NeedsRecord::from(&request.needs);
+        for holding in holdings.iter().filter(|holding| holding.is_needed()) {
+            if !record.device.contains_key(&holding.device.name) {
+                undo.held.push(holding.device.clone());
+            }
+            holding.remember(record);
+            record.write(&self.paths)?;
+            holding.carry_out(netlink)?;
+        }
+        let mut attached = Vec::new();
+        for target in targets {
+            let name = target.device.name.clone();
+            let mut done = Done::Nothing;
+            if let Some(ebpf) = &mut target.program {
+                let fd = program::descriptor(ebpf)?;
+                let present = record.interface.get(&name);
+                let link = links::attach(netlink, &self.pins, &target.device, fd, present, request.hook)?;
+                target.wanted.hook = link.hook;
+                target.wanted.made_clsact = link.made_clsact;
+                done = if link.is_first {
+                    Done::Attached
+                } else {
+                    Done::Replaced
+                };
+                if link.is_first {
+                    undo.attached.push((target.device.clone(), target.wanted.clone()));
+                }
+                self.pins.put(&program_pin(&name), fd)?;
+            }
+            record.interface.insert(name.clone(), target.wanted.clone());
+            let (hook, holders) = (target.wanted.hook, target.holders.clone());
+            attached.push(Attached {
+                interface: name,
+                hook,
+                done,
+                holders,
+            });
+        }
+        record.write(&self.paths)?;
+        self.say_build_id()?;
+        for other in self.root.others()? {
+            other.remove()?;
+        }
+        Ok(attached)
+    }
+
+    /// Undoes what a failed run has done; the error that stopped it is the one to report.
+    fn undo(&self, netlink: &mut Netlink, undo: &Undo, record: &Record, before: &Record) {
+        for (device, attached) in &undo.attached {
+            let _ = links::detach(netlink, &self.pins, &device.name, Some(device), Some(attached));
+        }
+        for device in &undo.held {
+            if let Some(held) = record.device.get(&device.name) {
+                let _ = hold::take_back(netlink, device, &held.before);
+            }
+        }
+        let _ = before.write(&self.paths);
+    }
+
+    /// Gives each `fq` room for what a new policy needs. Nothing is made smaller, and no packet is lost.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the kernel refuses.
+    pub fn make_room(&self, needs: &FqNeeds) -> Result<(), DataplaneError> {
+        let mut record = Record::read(&self.paths)?;
+        if record.needs.covers(needs) {
+            return Ok(());
+        }
+        let mut netlink = Netlink::open()?;
+        let devices = device::list(&mut netlink)?;
+        let interfaces = devices.iter().filter(|device| {
+            record
+                .interface
+                .values()
+                .any(|interface| interface.ifindex == device.ifindex)
+        });
+        let mut holders: Vec<&Device> = interfaces
+            .flat_map(|device| topology::lowest(device, &devices))
+            .collect();
+        holders.sort_by_key(|device| device.ifindex);
+        holders.dedup_by_key(|device| device.ifindex);
+        let holdings = hold::plan(&mut netlink, &holders, needs)?;
+        let holdings: Vec<Holding> = holdings.into_iter().map(Holding::only_changes).collect();
+        for holding in holdings.iter().filter(|holding| holding.is_needed()) {
+            holding.remember(&mut record);
+            record.write(&self.paths)?;
+            holding.carry_out(&mut netlink)?;
+        }
+        record.needs = NeedsRecord::from(needs);
+        record.write(&self.paths)
+    }
+}
+
+/// The interfaces asked for and those that are attached already.
+fn targets(request: &Request, before: &Record, devices: &[Device]) -> Result<Vec<Target>, DataplaneError> {
+    let mut overheads = request.interfaces.clone();
+    for (name, record) in &before.interface {
+        overheads.entry(name.clone()).or_insert(record.overhead);
+    }
+    let build_id = format!("{:016x}", build_id());
+    overheads
+        .into_iter()
+        .map(|(name, overhead)| {
+            let device = device::find(devices, &name)?.clone();
+            let wanted = InterfaceRecord {
+                ifindex: device.ifindex,
+                link_header_len: device.link_header_len(),
+                overhead,
+                log_level: request.log_level,
+                build_id: build_id.clone(),
+                ..InterfaceRecord::default()
+            };
+            let lowest = topology::lowest(&device, devices);
+            let holders = lowest.iter().map(|device| device.name.clone()).collect();
+            Ok(Target {
+                device,
+                wanted,
+                holders,
+                program: None,
+            })
+        })
+        .collect()
+}
+
+fn refuse_shared_paths(targets: &[Target], devices: &[Device]) -> Result<(), DataplaneError> {
+    for (n, target) in targets.iter().enumerate() {
+        let same_path = |other: &&Target| topology::share_a_path(&target.device, &other.device, devices);
+        if let Some(other) = targets[..n].iter().find(same_path) {
+            return Err(DataplaneError::SamePath {
+                interface: target.device.name.clone(),
+                other: other.device.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Takes away everything that shaper made, as far as it is still there. `false` if there was nothing; the texts say
+/// what was left alone.
+///
+/// # Errors
+///
+/// The first refusal; whatever else could be taken away is gone.
+pub fn take_down(paths: &Paths) -> Result<(bool, Vec<String>), DataplaneError> {
+    let root = Root::open(&paths.bpffs)?;
+    let record = Record::read(paths)?;
+    let mut netlink = Netlink::open()?;
+    let devices = device::list(&mut netlink)?;
+    let mut notes = Vec::new();
+    let mut first_error = None;
+    let mut keep = |result: Result<(), DataplaneError>| {
+        if let Err(error) = result {
+            first_error.get_or_insert(error);
+        }
+    };
+    let mut layouts = Vec::new();
+    if let Some(root) = &root {
+        layouts.extend(root.pins()?);
+        layouts.extend(root.others()?);
+    }
+    let mut was_up = !layouts.is_empty() || record != Record::default();
+    for pins in &layouts {
+        let mut names = pins.interfaces()?;
+        names.extend(record.interface.keys().cloned());
+        names.sort();
+        names.dedup();
+        for name in names {
+            let recorded = record.interface.get(&name);
+            let device = devices.iter().find(|device| {
+                recorded.map_or(device.name == name, |recorded| recorded.ifindex == device.ifindex)
+            });
+            keep(links::detach(&mut netlink, pins, &name, device, recorded));
+        }
+    }
+    for device in &devices {
+        if let Some(held) = record.device.values().find(|held| held.ifindex == device.ifindex) {
+            match hold::take_back(&mut netlink, device, &held.before) {
+                Ok(left_alone) => notes.extend(left_alone),
+                Err(error) => keep(Err(error)),
+            }
+        }
+    }
+    // What a record that was lost would have named.
+    for device in hold::with_our_root(&mut netlink, &devices)? {
+        was_up = true;
+        keep(hold::take_back(&mut netlink, device, &[]).map(drop));
+    }
+    for pins in &layouts {
+        keep(pins.remove());
+    }
+    if let Some(root) = &root
+        && !root.remove()?
+    {
+        notes.push(format!(
+            "left `{}`: it holds something that shaper did not make",
+            paths.bpffs.display()
+        ));
+    }
+    first_error.map_or(Ok(()), Err)?;
+    Record::remove(paths)?;
+    Ok((was_up, notes))
+}

@@ -1,0 +1,185 @@
+//! Where a program is attached: by a pinned tcx link, or by clsact. Attaching never leaves an interface without one
+//! that had one.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::bpf;
+use super::clsact;
+use super::device::Device;
+use super::error::DataplaneError;
+use super::netlink::Netlink;
+use super::pins::{Pins, link_pin, program_pin};
+use super::record::{Hook, InterfaceRecord};
+
+/// How a program came to be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) hook: Hook,
+    /// Whether clsact is there because of us.
+    pub(super) made_clsact: bool,
+    /// Whether there was none of ours before.
+    pub(super) is_first: bool,
+}
+
+/// Where our program runs on an interface, as the kernel tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) program_id: u32,
+    /// Counting from one.
+    pub(super) place: usize,
+    pub(super) n_programs: usize,
+}
+
+/// Attaches `program`, in place of the one that may be there. Without a `choice` of hook by tcx, else by clsact.
+pub(super) fn attach(
+    netlink: &mut Netlink,
+    pins: &Pins,
+    device: &Device,
+    program: BorrowedFd<'_>,
+    before: Option<&InterfaceRecord>,
+    choice: Option<Hook>,
+) -> Result<Link, DataplaneError> {
+    let before = before.filter(|before| before.ifindex == device.ifindex);
+    let by_tcx = match choice {
+        Some(Hook::Clsact) => None,
+        _ => attach_tcx(pins, device, program)?,
+    };
+    if let Some(is_first) = by_tcx {
+        if let Some(before) = before.filter(|before| before.hook == Hook::Clsact) {
+            clsact::detach(netlink, device.ifindex, before.made_clsact)?;
+        }
+        return Ok(Link {
+            hook: Hook::Tcx,
+            made_clsact: false,
+            is_first,
+        });
+    }
+    if choice == Some(Hook::Tcx) {
+        return Err(DataplaneError::KernelTooOld {
+            what: "attach programs by tcx".into(),
+        });
+    }
+    let is_first = !clsact::egress(netlink, device.ifindex)?
+        .iter()
+        .any(clsact::Filter::is_ours);
+    let is_added = clsact::attach(netlink, &device.name, device.ifindex, program)?;
+    detach_tcx(pins, &device.name)?;
+    let made_before = before.is_some_and(|before| before.made_clsact);
+    Ok(Link {
+        hook: Hook::Clsact,
+        made_clsact: is_added || made_before,
+        is_first,
+    })
+}
+
+/// The flag says that there was no link before; `None` if the kernel has no tcx.
+fn attach_tcx(pins: &Pins, device: &Device, program: BorrowedFd<'_>) -> Result<Option<bool>, DataplaneError> {
+    let refused = |error| DataplaneError::kernel(format!("attach to `{}` by tcx", device.name), error);
+    let name = link_pin(&device.name);
+    if let Some(link) = pins.open(&name)? {
+        let info = bpf::link_info(link.as_fd()).map_err(|error| DataplaneError::ForeignPin {
+            path: pins.path(&name),
+            problem: error.to_string(),
+        })?;
+        if info.ifindex == device.ifindex {
+            match bpf::update_link(link.as_fd(), program) {
+                Ok(()) => return Ok(Some(false)),
+                Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        // Of an interface of the same name that is gone.
+        pins.take_away(&name)?;
+    }
+    match bpf::create_tcx_link(program, device.ifindex) {
+        Ok(link) => {
+            pins.put(&name, link.as_fd())?;
+            Ok(Some(true))
+        }
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(None),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+fn detach_tcx(pins: &Pins, interface: &str) -> Result<(), DataplaneError> {
+    let name = link_pin(interface);
+    if let Some(link) = pins.open(&name)?
+        && bpf::link_info(link.as_fd()).is_ok()
+    {
+        // It may be detached already, by force or with its interface; without the pin it goes in any case.
+        let _ = bpf::detach_link(link.as_fd());
+    }
+    pins.take_away(&name)
+}
+
+/// Detaches whatever of ours is on `interface`; `device` is `None` if the interface is gone.
+pub(super) fn detach(
+    netlink: &mut Netlink,
+    pins: &Pins,
+    interface: &str,
+    device: Option<&Device>,
+    record: Option<&InterfaceRecord>,
+) -> Result<(), DataplaneError> {
+    detach_tcx(pins, interface)?;
+    if let Some(device) = device {
+        let made_clsact = record.is_some_and(|record| record.made_clsact);
+        if record.is_none_or(|record| record.hook == Hook::Clsact) {
+            clsact::detach(netlink, device.ifindex, made_clsact)?;
+        }
+    }
+    pins.take_away(&program_pin(interface))
+}
+
+/// Where the program pinned for `device` runs, if it does.
+pub(super) fn position(
+    netlink: &mut Netlink,
+    pins: &Pins,
+    device: &Device,
+    hook: Hook,
+) -> Result<Option<Position>, DataplaneError> {
+    let Some(program_id) = pinned_program(pins, &device.name)? else {
+        return Ok(None);
+    };
+    let ids = match hook {
+        Hook::Tcx => {
+            let link = pins.open(&link_pin(&device.name))?;
+            let info = link.and_then(|link| bpf::link_info(link.as_fd()).ok());
+            if info.is_none_or(|info| info.ifindex != device.ifindex || info.program_id != program_id) {
+                return Ok(None);
+            }
+            let hook = bpf::query_tcx(device.ifindex).map_err(|error| {
+                DataplaneError::kernel(format!("list the programs on `{}`", device.name), error)
+            })?;
+            hook.program_ids
+        }
+        Hook::Clsact => {
+            let filters = clsact::egress(netlink, device.ifindex)?;
+            if !filters
+                .iter()
+                .any(|filter| filter.is_ours() && filter.program_id == program_id)
+            {
+                return Ok(None);
+            }
+            filters.iter().map(|filter| filter.program_id).collect()
+        }
+    };
+    let place = ids.iter().position(|id| *id == program_id);
+    Ok(place.map(|place| Position {
+        program_id,
+        place: place + 1,
+        n_programs: ids.len(),
+    }))
+}
+
+/// The id of the program pinned for an interface.
+pub(super) fn pinned_program(pins: &Pins, interface: &str) -> Result<Option<u32>, DataplaneError> {
+    let name = program_pin(interface);
+    let Some(program) = pins.open(&name)? else {
+        return Ok(None);
+    };
+    let info = bpf::program_info(program.as_fd()).map_err(|error| DataplaneError::ForeignPin {
+        path: pins.path(&name),
+        problem: error.to_string(),
+    })?;
+    Ok(Some(info.id))
+}
