@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use super::{Context, Format, Verbosity};
-use super::{apply, check, doctor, down, get, kernel_log, list, reload, set, status, unset, up};
+use super::{
+    apply, check, completions, doctor, down, get, kernel_log, list, man, reload, set, status, unset, up,
+};
 use crate::paths::{self, Paths};
 use crate::view::Unit;
 
@@ -116,6 +118,8 @@ enum Command {
     Down(down::Args),
     Status(status::Args),
     Doctor(doctor::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     #[command(hide = true)]
     KernelLog(kernel_log::Args),
 }
@@ -158,6 +162,8 @@ impl Cli {
             Command::Down(args) => down::run(args, context, out),
             Command::Status(args) => status::run(args, context, out),
             Command::Doctor(args) => doctor::run(args, context, out),
+            Command::Completions(args) => completions::run(args, context, out),
+            Command::Man(args) => man::run(args, context, out),
             Command::KernelLog(args) => kernel_log::run(args, context, out),
         }
     }

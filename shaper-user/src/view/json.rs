@@ -273,4 +273,30 @@ mod tests {
             r#"{"error":{"code":"not_up","message":"say \"up\"\n","hint":null}}"#
         );
     }
+
+    #[test]
+    fn every_key_of_a_rule_is_in_the_published_schema() {
+        let schema: serde_json::Value =
+            serde_json::from_str(include_str!("../../../packaging/shaper.schema.json")).unwrap();
+        let config = crate::config::RuleConfig::new("203.0.113.7", "20mbit", Source::Kept);
+        let policy = crate::policy::Policy::try_from(&crate::config::Config::of_rules(vec![config])).unwrap();
+        let activity = Activity {
+            bucket: shaper_common::bucket::Bucket::default(),
+            sent_bytes_per_sec: 0,
+            n_packets: 0,
+            n_limited: 0,
+        };
+        let line = rule(&policy.rules()[0], Some(&activity));
+        let printed: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let assert_known = |value: &serde_json::Value, definition: &str| {
+            let mut printed: Vec<&String> = value.as_object().unwrap().keys().collect();
+            let known = &schema["$defs"][definition];
+            let mut known: Vec<&String> = known["properties"].as_object().unwrap().keys().collect();
+            printed.sort();
+            known.sort();
+            assert_eq!(printed, known);
+        };
+        assert_known(&printed, "rule");
+        assert_known(&printed["stats"], "stats");
+    }
 }

@@ -194,3 +194,23 @@ fn the_result_is_versioned_json_if_asked_for() {
     assert_eq!(code, "config_unreadable");
     assert!(message.contains("nowhere.toml"));
 }
+
+#[test]
+fn the_example_is_valid_as_it_is_and_without_its_comment_marks() {
+    let env = TestEnv::new();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/shaper.toml");
+    let text = std::fs::read_to_string(example).unwrap();
+    assert_eq!(
+        env.check("example.toml", &text).stdout,
+        "example.toml: valid, limits nothing\n"
+    );
+    let (head, sections) = text.split_once("\n\n").unwrap();
+    let active = format!(
+        "{head}\n\n{}",
+        sections.replace("\n# ", "\n").trim_start_matches("# ")
+    );
+    assert_eq!(
+        env.check("active.toml", active).stdout,
+        "active.toml: valid, 1 rule\n"
+    );
+}

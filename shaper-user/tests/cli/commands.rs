@@ -131,3 +131,38 @@ fn a_reader_that_goes_away_is_no_failure() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    let env = TestEnv::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = env.run(&["completions", shell]);
+        assert!(ran.code == 0 && ran.stdout.contains("unset"), "{shell}");
+    }
+    std::fs::create_dir(env.path("man")).unwrap();
+    assert_eq!(env.run(&["man", "man"]).code, 0);
+    assert!(exists(&env.path("man/shaper.1")) && exists(&env.path("man/shaper-set.1")));
+    let ran = env.run(&["man", "nowhere"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr
+            .starts_with("shaper: cannot write manual pages to `nowhere`"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn what_is_printed_keeps_to_the_published_schema() {
+    let env = TestEnv::new();
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/shaper.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
+    env.write("good.toml", "[[rule]]\ndestination = \"any\"\nrate = \"1gbit\"\n");
+    let ran = env.run(&["-o", "json", "check", "good.toml"]);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    for key in document.as_object().unwrap().keys() {
+        assert!(
+            schema["properties"].get(key).is_some(),
+            "{key} is not in the schema"
+        );
+    }
+}
