@@ -2,12 +2,58 @@
 
 use std::io::Write;
 
-use super::Context;
+use super::sources::{configuration_or_none, policy};
+use super::{Context, Failure};
+use crate::dataplane::{self, Fitness};
+use crate::view::check::{self, Check, State};
+use crate::view::json;
 
 /// Say whether this machine can run shaper
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-pub(crate) fn run(_args: &Args, _context: &Context, _out: &mut impl Write) -> anyhow::Result<()> {
-    anyhow::bail!("not implemented")
+pub(crate) fn run(_args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut checks: Vec<Check> = Vec::new();
+    let mut interfaces = context.interfaces.clone();
+    let configured = configuration_or_none(context).and_then(|config| policy(&config));
+    match configured {
+        Ok(policy) if interfaces.is_empty() => {
+            interfaces.extend(
+                policy
+                    .interfaces()
+                    .iter()
+                    .filter_map(|interface| interface.name())
+                    .map(str::to_owned),
+            );
+        }
+        Ok(_) => {}
+        Err(error) => checks.push(Check {
+            what: "config",
+            state: State::Fail,
+            found: format!("{error:#}"),
+            remedy: "run `shaper check`".to_owned(),
+        }),
+    }
+    let findings = dataplane::examine(&context.paths, &interfaces);
+    checks.extend(findings.into_iter().map(|finding| Check {
+        what: finding.what,
+        state: match finding.fitness {
+            Fitness::Good => State::Ok,
+            Fitness::Poor => State::Warn,
+            Fitness::Bad => State::Fail,
+        },
+        found: finding.found,
+        remedy: finding.remedy,
+    }));
+    if context.format.is_json() {
+        writeln!(out, "{}", json::checks(&Context::head(), &checks))?;
+    } else {
+        write!(out, "{}", check::text(&checks))?;
+    }
+    let n_failed = checks.iter().filter(|check| check.state == State::Fail).count();
+    if n_failed > 0 {
+        let message = format!("{n_failed} of {} checks failed", checks.len());
+        return Err(Failure::Differs { message }.into());
+    }
+    Ok(())
 }

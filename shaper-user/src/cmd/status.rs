@@ -1,13 +1,110 @@
 //! `shaper status`: is everything in place?
 
 use std::io::Write;
+use std::thread::sleep;
+use std::time::Duration;
 
-use super::Context;
+use shaper_common::bucket::{CHUNK_BUCKETS, MAX_CHUNKS};
+use shaper_common::outcome::Outcome;
+use shaper_common::pacing;
+
+use super::change::running;
+use super::{Context, Failure, Format};
+use crate::dataplane::{Dataplane, InterfaceStatus};
+use crate::policy::Policy;
+use crate::policy::tables::{Entry, Tables};
+use crate::stats::Snapshot;
+use crate::view::json;
+use crate::view::status::{InterfaceRow, Status};
 
 /// Say whether everything is in place
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// One word for each interface.
+    #[arg(long)]
+    brief: bool,
+}
 
-pub(crate) fn run(_args: &Args, _context: &Context, _out: &mut impl Write) -> anyhow::Result<()> {
-    anyhow::bail!("not implemented")
+/// How long drops are counted.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+    let dataplane = Dataplane::open(&context.paths)?;
+    let interfaces = dataplane.interfaces()?;
+    let is_wanted =
+        |row: &InterfaceRow| context.interfaces.is_empty() || context.interfaces.contains(&row.name);
+    let mut status = Status {
+        interfaces: interfaces.into_iter().map(row).filter(is_wanted).collect(),
+        ..Status::default()
+    };
+    let before = dataplane.snapshot()?;
+    if !args.brief {
+        sleep(INTERVAL);
+    }
+    let after = dataplane.snapshot()?;
+    fill(&mut status, &before, &after);
+    if status.interfaces.is_empty() {
+        status.problems.push((
+            "the program is attached to no interface: nothing is limited".to_owned(),
+            "attach it with `shaper up -i IFACE`".to_owned(),
+        ));
+    }
+    let policy = Policy::try_from(&running(context)?)?;
+    if Tables::from(&policy) != dataplane.entries()? {
+        status.problems.push((
+            "the kernel holds other rules than those that `shaper list` shows".to_owned(),
+            "run `shaper reload`".to_owned(),
+        ));
+    }
+    match context.format {
+        Format::Json | Format::Jsonl => writeln!(out, "{}", json::status(&Context::head(), &status))?,
+        _ if args.brief => write!(out, "{}", status.brief())?,
+        Format::Table => write!(out, "{}", status.table())?,
+        Format::Plain => write!(out, "{}", status.plain())?,
+    }
+    let n_problems = status.problems().count();
+    if n_problems > 0 {
+        let message = format!(
+            "degraded: {n_problems} problem{}",
+            if n_problems == 1 { "" } else { "s" }
+        );
+        return Err(Failure::Differs { message }.into());
+    }
+    Ok(())
+}
+
+fn row(interface: InterfaceStatus) -> InterfaceRow {
+    InterfaceRow {
+        name: interface.name,
+        hook: interface.hook.name(),
+        position: interface.position,
+        n_fq: interface.n_fq,
+        n_queues: interface.n_queues,
+        fq_drops: interface.fq_drops,
+        problems: interface
+            .problems
+            .into_iter()
+            .map(|problem| (problem.what, problem.remedy))
+            .collect(),
+    }
+}
+
+/// What the counters say.
+fn fill(status: &mut Status, before: &Snapshot, after: &Snapshot) {
+    // A bucket that is ahead of the clock makes the next packet wait.
+    let now_ticks = pacing::ticks(after.taken_ns);
+    let is_limiting = |bucket: &shaper_common::bucket::Bucket| bucket.last_departure_ticks > now_ticks;
+    status.n_rules = after.entries.len();
+    status.max_rules = (CHUNK_BUCKETS * MAX_CHUNKS) as usize;
+    status.n_limiting = after
+        .entries
+        .iter()
+        .filter(|entry| matches!(entry.entry, Entry::Limited(_)) && is_limiting(&entry.bucket))
+        .count();
+    let drops = |snapshot: &Snapshot| snapshot.total(Outcome::BeyondHorizon);
+    let elapsed_ns = after.taken_ns.saturating_sub(before.taken_ns).max(1);
+    let per_sec = u128::from(drops(after).saturating_sub(drops(before)))
+        * u128::from(shaper_common::NSEC_PER_SEC)
+        / u128::from(elapsed_ns);
+    status.drops_per_sec = u64::try_from(per_sec).unwrap_or(u64::MAX);
 }

@@ -1,4 +1,4 @@
-//! `up` and `down`: everything on the interfaces, in an order that leaves no gap, and back.
+//! `up`: everything on the interfaces, in an order that leaves no gap.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,10 @@ use super::error::DataplaneError;
 use super::hold::{self, Holding};
 use super::links;
 use super::netlink::Netlink;
-use super::pins::{Root, link_pin, program_pin};
+use super::pins::program_pin;
 use super::program::{self, ProgramOptions, build_id};
 use super::record::{Hook, InterfaceRecord, NeedsRecord, Record};
 use super::topology;
-use crate::paths::Paths;
 use crate::policy::FqNeeds;
 
 /// What `up` asks for.
@@ -107,57 +106,6 @@ impl Dataplane {
             self.undo(&mut netlink, &undo, &record, &before);
         }
         attached
-    }
-
-    /// Brings the record and the pins up to what has happened to the interfaces since, and takes over the links of
-    /// other layouts.
-    fn follow(&self, mut record: Record, devices: &[Device]) -> Result<Record, DataplaneError> {
-        for other in self.root.others()? {
-            for interface in other.interfaces()? {
-                if other.open(&link_pin(&interface))?.is_some()
-                    && self.pins.open(&link_pin(&interface))?.is_none()
-                {
-                    self.pins.adopt(&other, &link_pin(&interface))?;
-                }
-                if let Some(device) = devices.iter().find(|device| device.name == interface) {
-                    record
-                        .interface
-                        .entry(interface)
-                        .or_insert_with(|| InterfaceRecord {
-                            ifindex: device.ifindex,
-                            ..InterfaceRecord::default()
-                        });
-                }
-            }
-        }
-        let mut interfaces = BTreeMap::new();
-        for (name, interface) in std::mem::take(&mut record.interface) {
-            let present = devices.iter().find(|device| device.ifindex == interface.ifindex);
-            match present {
-                Some(device) if device.name != name => {
-                    for pin in [link_pin as fn(&str) -> String, program_pin] {
-                        if self.pins.open(&pin(&name))?.is_some() {
-                            self.pins.rename(&pin(&name), &pin(&device.name))?;
-                        }
-                    }
-                    interfaces.insert(device.name.clone(), interface);
-                }
-                Some(_) => drop(interfaces.insert(name, interface)),
-                // Made anew under another number: still one of ours.
-                None if devices.iter().any(|device| device.name == name) => {
-                    drop(interfaces.insert(name, interface));
-                }
-                None => {
-                    self.pins.take_away(&link_pin(&name))?;
-                    self.pins.take_away(&program_pin(&name))?;
-                }
-            }
-        }
-        record.interface = interfaces;
-        record
-            .device
-            .retain(|_, device| devices.iter().any(|present| present.ifindex == device.ifindex));
-        Ok(record)
     }
 
     /// Loads the program of `target`, unless the very same runs there.
@@ -260,40 +208,6 @@ impl Dataplane {
         }
         let _ = before.write(&self.paths);
     }
-
-    /// Gives each `fq` room for what a new policy needs. Nothing is made smaller, and no packet is lost.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the kernel refuses.
-    pub fn make_room(&self, needs: &FqNeeds) -> Result<(), DataplaneError> {
-        let mut record = Record::read(&self.paths)?;
-        if record.needs.covers(needs) {
-            return Ok(());
-        }
-        let mut netlink = Netlink::open()?;
-        let devices = device::list(&mut netlink)?;
-        let interfaces = devices.iter().filter(|device| {
-            record
-                .interface
-                .values()
-                .any(|interface| interface.ifindex == device.ifindex)
-        });
-        let mut holders: Vec<&Device> = interfaces
-            .flat_map(|device| topology::lowest(device, &devices))
-            .collect();
-        holders.sort_by_key(|device| device.ifindex);
-        holders.dedup_by_key(|device| device.ifindex);
-        let holdings = hold::plan(&mut netlink, &holders, needs)?;
-        let holdings: Vec<Holding> = holdings.into_iter().map(Holding::only_changes).collect();
-        for holding in holdings.iter().filter(|holding| holding.is_needed()) {
-            holding.remember(&mut record);
-            record.write(&self.paths)?;
-            holding.carry_out(&mut netlink)?;
-        }
-        record.needs = NeedsRecord::from(needs);
-        record.write(&self.paths)
-    }
 }
 
 /// The interfaces asked for and those that are attached already.
@@ -338,70 +252,4 @@ fn refuse_shared_paths(targets: &[Target], devices: &[Device]) -> Result<(), Dat
         }
     }
     Ok(())
-}
-
-/// Takes away everything that shaper made, as far as it is still there. `false` if there was nothing; the texts say
-/// what was left alone.
-///
-/// # Errors
-///
-/// The first refusal; whatever else could be taken away is gone.
-pub fn take_down(paths: &Paths) -> Result<(bool, Vec<String>), DataplaneError> {
-    let root = Root::open(&paths.bpffs)?;
-    let record = Record::read(paths)?;
-    let mut netlink = Netlink::open()?;
-    let devices = device::list(&mut netlink)?;
-    let mut notes = Vec::new();
-    let mut first_error = None;
-    let mut keep = |result: Result<(), DataplaneError>| {
-        if let Err(error) = result {
-            first_error.get_or_insert(error);
-        }
-    };
-    let mut layouts = Vec::new();
-    if let Some(root) = &root {
-        layouts.extend(root.pins()?);
-        layouts.extend(root.others()?);
-    }
-    let mut was_up = !layouts.is_empty() || record != Record::default();
-    for pins in &layouts {
-        let mut names = pins.interfaces()?;
-        names.extend(record.interface.keys().cloned());
-        names.sort();
-        names.dedup();
-        for name in names {
-            let recorded = record.interface.get(&name);
-            let device = devices.iter().find(|device| {
-                recorded.map_or(device.name == name, |recorded| recorded.ifindex == device.ifindex)
-            });
-            keep(links::detach(&mut netlink, pins, &name, device, recorded));
-        }
-    }
-    for device in &devices {
-        if let Some(held) = record.device.values().find(|held| held.ifindex == device.ifindex) {
-            match hold::take_back(&mut netlink, device, &held.before) {
-                Ok(left_alone) => notes.extend(left_alone),
-                Err(error) => keep(Err(error)),
-            }
-        }
-    }
-    // What a record that was lost would have named.
-    for device in hold::with_our_root(&mut netlink, &devices)? {
-        was_up = true;
-        keep(hold::take_back(&mut netlink, device, &[]).map(drop));
-    }
-    for pins in &layouts {
-        keep(pins.remove());
-    }
-    if let Some(root) = &root
-        && !root.remove()?
-    {
-        notes.push(format!(
-            "left `{}`: it holds something that shaper did not make",
-            paths.bpffs.display()
-        ));
-    }
-    first_error.map_or(Ok(()), Err)?;
-    Record::remove(paths)?;
-    Ok((was_up, notes))
 }

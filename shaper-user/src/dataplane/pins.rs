@@ -237,7 +237,8 @@ fn is_version_name(name: &str) -> bool {
         .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn is_bpffs(path: &Path) -> Result<bool, DataplaneError> {
+/// Whether `path` is on a BPF file system; `false` if there is nothing.
+pub(super) fn is_bpffs(path: &Path) -> Result<bool, DataplaneError> {
     use std::os::unix::ffi::OsStrExt;
     let doing = || format!("look into `{}`", path.display());
     let c_path = std::ffi::CString::new(path.as_os_str().as_bytes())

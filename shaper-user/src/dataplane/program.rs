@@ -89,7 +89,7 @@ pub fn build_id() -> u64 {
 /// Makes every shared map that is not pinned yet, and pins it.
 pub(super) fn make_maps(pins: &Pins) -> Result<(), DataplaneError> {
     relocate(
-        pins,
+        Some(pins),
         &ProgramOptions {
             link_header_len: 0,
             overhead: 0,
@@ -100,8 +100,8 @@ pub(super) fn make_maps(pins: &Pins) -> Result<(), DataplaneError> {
     .map(drop)
 }
 
-/// The object with its maps, but nothing loaded.
-pub(super) fn relocate(pins: &Pins, options: &ProgramOptions) -> Result<Ebpf, DataplaneError> {
+/// The object with its maps, those in `pins` among them, but nothing loaded.
+pub(super) fn relocate(pins: Option<&Pins>, options: &ProgramOptions) -> Result<Ebpf, DataplaneError> {
     let fake_clock = u32::from(options.has_fake_clock);
     let mut loader = EbpfLoader::new();
     loader
@@ -109,8 +109,10 @@ pub(super) fn relocate(pins: &Pins, options: &ProgramOptions) -> Result<Ebpf, Da
         .override_global(global::OVERHEAD, &options.overhead, true)
         .override_global(global::FAKE_CLOCK, &fake_clock, true)
         .override_global(global::LOG_LEVEL, &options.log_level, false);
-    for name in PINNED_MAPS.into_iter().chain([LOGS]) {
-        loader.map_pin_path(name, pins.path(name));
+    if let Some(pins) = pins {
+        for name in PINNED_MAPS.into_iter().chain([LOGS]) {
+            loader.map_pin_path(name, pins.path(name));
+        }
     }
     loader.load(OBJECT).map_err(object_error)
 }
@@ -121,11 +123,19 @@ pub(super) fn relocate(pins: &Pins, options: &ProgramOptions) -> Result<Ebpf, Da
 ///
 /// Missing privilege, or the verifier's refusal.
 pub(super) fn load(pins: &Pins, options: &ProgramOptions) -> Result<Ebpf, DataplaneError> {
-    let mut ebpf = relocate(pins, options)?;
+    let mut ebpf = relocate(Some(pins), options)?;
     classifier(&mut ebpf)?
         .load()
         .map_err(|error| object_error(error.into()))?;
     Ok(ebpf)
+}
+
+/// Loads the program over maps of its own, and lets go of both.
+pub(super) fn try_to_load(options: &ProgramOptions) -> Result<(), DataplaneError> {
+    let mut ebpf = relocate(None, options)?;
+    classifier(&mut ebpf)?
+        .load()
+        .map_err(|error| object_error(error.into()))
 }
 
 /// The program in a loaded object.

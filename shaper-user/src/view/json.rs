@@ -1,11 +1,15 @@
 //! JSON for programs: versioned, in base units, with the unit in the key.
 
+mod status;
+
 use serde::Serialize;
 
 use super::time::rfc3339;
 use crate::config::Source;
 use crate::policy::{Diff, Explanation, Rule, Winner};
 use crate::stats::Activity;
+
+pub use status::{checks, status};
 
 /// Changes only when a key changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;

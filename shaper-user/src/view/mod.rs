@@ -1,8 +1,10 @@
 //! What people and programs read: rows in, text out. No I/O.
 
+pub mod check;
 pub mod explanation;
 pub mod json;
 pub mod row;
+pub mod status;
 pub mod table;
 mod time;
 pub mod units;

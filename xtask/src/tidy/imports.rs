@@ -4,7 +4,7 @@
 const LAYERS: [(&str, &[&str]); 5] = [
     ("config", &[]),
     ("policy", &["config"]),
-    ("dataplane", &["policy", "stats", "config"]),
+    ("dataplane", &["policy", "stats", "config", "store"]),
     ("stats", &["policy"]),
     ("view", &["stats", "policy"]),
 ];

@@ -1,0 +1,336 @@
+//! Can this machine do it? Nothing is changed but in a network namespace of a moment's life.
+
+use std::fs;
+use std::path::Path;
+
+use super::bpf;
+use super::clsact;
+use super::device::{self, Device};
+use super::error::DataplaneError;
+use super::fq::FqOptions;
+use super::hold;
+use super::holding;
+use super::netlink::Netlink;
+use super::pins;
+use super::program::{self, ProgramOptions};
+use super::qdisc::{self, Place, Qdisc, ROOT};
+use super::topology;
+use crate::paths::Paths;
+use crate::policy::FqNeeds;
+
+/// How a thing was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fitness {
+    /// As it should be.
+    Good,
+    /// It will do.
+    Poor,
+    /// It will not do.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: &'static str,
+    /// How it was found.
+    pub fitness: Fitness,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty if nothing needs to be done.
+    pub remedy: String,
+}
+
+fn good(what: &'static str, found: impl Into<String>) -> Finding {
+    Finding {
+        what,
+        fitness: Fitness::Good,
+        found: found.into(),
+        remedy: String::new(),
+    }
+}
+
+fn poor(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding {
+        what,
+        fitness: Fitness::Poor,
+        found: found.into(),
+        remedy: remedy.into(),
+    }
+}
+
+fn bad(what: &'static str, error: &DataplaneError) -> Finding {
+    let found = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    Finding {
+        what,
+        fitness: Fitness::Bad,
+        found,
+        remedy: error.hint().unwrap_or_default(),
+    }
+}
+
+/// Looks at everything that shaper needs, and at these interfaces.
+#[must_use]
+pub fn examine(paths: &Paths, interfaces: &[String]) -> Vec<Finding> {
+    let mut findings = vec![
+        kernel(),
+        privilege(),
+        bpffs(paths),
+        fq(),
+        program(),
+        hook(),
+        jit(),
+    ];
+    findings.extend(default_qdisc());
+    findings.push(memory());
+    match Netlink::open().and_then(|mut netlink| examine_interfaces(&mut netlink, interfaces)) {
+        Ok(of_interfaces) => findings.extend(of_interfaces),
+        Err(error) => findings.push(bad("interfaces", &error)),
+    }
+    findings
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+fn kernel() -> Finding {
+    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|number| number.parse::<u32>().ok());
+    let version = (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    );
+    if version >= (6, 1) {
+        good("kernel", release)
+    } else {
+        // Distributions put newer features into older kernels: the checks below tell.
+        poor("kernel", release, "Linux 6.1 is the oldest that was tried")
+    }
+}
+
+/// Bits of the capabilities in `/proc/self/status`.
+const CAPABILITIES: [(&str, u32); 2] = [("CAP_NET_ADMIN", 12), ("CAP_BPF", 39)];
+const CAP_SYS_ADMIN: u32 = 21;
+
+fn privilege() -> Finding {
+    let status = read("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .unwrap_or_default();
+    let effective = u64::from_str_radix(effective.trim(), 16).unwrap_or_default();
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    let missing: Vec<&str> = CAPABILITIES
+        .into_iter()
+        .filter(|(_, bit)| !(has(*bit) || *bit == 39 && has(CAP_SYS_ADMIN)))
+        .map(|(name, _)| name)
+        .collect();
+    if missing.is_empty() {
+        good("privilege", "CAP_BPF and CAP_NET_ADMIN")
+    } else {
+        bad(
+            "privilege",
+            &DataplaneError::Privilege {
+                action: format!("do anything without {}", missing.join(" and ")),
+            },
+        )
+    }
+}
+
+fn bpffs(paths: &Paths) -> Finding {
+    match pins::Root::open(&paths.bpffs) {
+        Ok(Some(_)) => good("bpffs", format!("{} is there, and ours", paths.bpffs.display())),
+        Ok(None) => {
+            let parent = paths.bpffs.parent().unwrap_or(Path::new("/"));
+            match pins::is_bpffs(parent) {
+                Ok(true) => good("bpffs", format!("mounted at {}", parent.display())),
+                Ok(false) => bad(
+                    "bpffs",
+                    &DataplaneError::NoBpffs {
+                        path: paths.bpffs.clone(),
+                    },
+                ),
+                Err(error) => bad("bpffs", &error),
+            }
+        }
+        Err(error) => bad("bpffs", &error),
+    }
+}
+
+/// Puts fq on the loopback of a network namespace of its own, so that the kernel itself tells, and loads the module
+/// if it may.
+fn fq() -> Finding {
+    let tried = std::thread::spawn(|| {
+        // SAFETY: changes the network namespace of this thread only, which ends with this closure.
+        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+            return None;
+        }
+        let mut netlink = Netlink::open().ok()?;
+        let place = Place {
+            ifindex: 1,
+            parent: ROOT,
+            handle: holding::OUR_HANDLE,
+        };
+        Some(qdisc::graft(&mut netlink, place, "fq", &[]))
+    });
+    let missing = || {
+        bad(
+            "fq",
+            &DataplaneError::NoFq {
+                device: "any interface".into(),
+            },
+        )
+    };
+    match tried.join() {
+        Ok(Some(Ok(()))) => good("fq", "available"),
+        Ok(Some(Err(refusal))) if refusal.number() == Some(libc::ENOENT) => missing(),
+        Ok(Some(Err(refusal))) => bad("fq", &refusal.into_error("try fq")),
+        Ok(None) | Err(_) if Path::new("/sys/module/sch_fq").exists() => good("fq", "loaded"),
+        Ok(None) | Err(_) => poor(
+            "fq",
+            "could not be tried without CAP_SYS_ADMIN",
+            "run this as root",
+        ),
+    }
+}
+
+fn program() -> Finding {
+    let options = ProgramOptions {
+        link_header_len: 14,
+        overhead: 0,
+        log_level: 0,
+        has_fake_clock: false,
+    };
+    match program::try_to_load(&options) {
+        Ok(()) => good(
+            "program",
+            format!("accepted by the kernel, build {:016x}", program::build_id()),
+        ),
+        Err(error) => bad("program", &error),
+    }
+}
+
+fn hook() -> Finding {
+    // The loopback is always there.
+    match bpf::query_tcx(1) {
+        Ok(_) => good("hook", "tcx"),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            good("hook", "clsact (this kernel has no tcx)")
+        }
+        Err(error) => bad(
+            "hook",
+            &DataplaneError::kernel("list the programs on a hook", error),
+        ),
+    }
+}
+
+fn jit() -> Finding {
+    match read("/proc/sys/net/core/bpf_jit_enable").as_deref() {
+        Some("0") => poor(
+            "jit",
+            "off: each packet costs several times more",
+            "`sysctl net.core.bpf_jit_enable=1`",
+        ),
+        _ => good("jit", "on"),
+    }
+}
+
+fn default_qdisc() -> Option<Finding> {
+    let kind = read("/proc/sys/net/core/default_qdisc")?;
+    let remark = if kind == "fq" {
+        ""
+    } else {
+        " (shaper puts fq where it is needed)"
+    };
+    Some(good("qdisc", format!("{kind} by default{remark}")))
+}
+
+fn memory() -> Finding {
+    let group = read("/proc/self/cgroup").unwrap_or_default();
+    let group = group
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .unwrap_or("/");
+    let limit = read(&format!(
+        "/sys/fs/cgroup{}/memory.max",
+        group.trim_end_matches('/')
+    ));
+    match limit.as_deref().and_then(|limit| limit.parse::<u64>().ok()) {
+        // A million rules with their buckets, twice while they change.
+        Some(bytes) if bytes < 512 << 20 => poor(
+            "memory",
+            format!("this control group may use {} MiB, and maps count", bytes >> 20),
+            "large policies need more: raise MemoryMax",
+        ),
+        _ => good("memory", "no limit on maps (RLIMIT_MEMLOCK does not matter)"),
+    }
+}
+
+fn examine_interfaces(netlink: &mut Netlink, names: &[String]) -> Result<Vec<Finding>, DataplaneError> {
+    let devices = device::list(netlink)?;
+    let qdiscs = qdisc::list(netlink)?;
+    let mut findings = Vec::new();
+    for name in names {
+        match device::find(&devices, name) {
+            Ok(device) => {
+                findings.extend(
+                    topology::lowest(device, &devices)
+                        .into_iter()
+                        .map(|holder| queue(holder, &qdiscs)),
+                );
+                findings.push(neighbours(netlink, device)?);
+            }
+            Err(error) => findings.push(bad("interface", &error)),
+        }
+    }
+    Ok(findings)
+}
+
+fn queue(device: &Device, qdiscs: &[Qdisc]) -> Finding {
+    let needed = FqOptions::needed(
+        &FqNeeds {
+            limit_packets: 0,
+            flow_limit_packets: 0,
+            is_capped: false,
+        },
+        1,
+    );
+    let of_device = hold::of_device(qdiscs, device.ifindex);
+    let root = of_device
+        .iter()
+        .find(|qdisc| qdisc.parent == ROOT)
+        .map_or("none", |root| root.kind.as_str());
+    match holding::plan(device, &of_device, &needed) {
+        Ok(_) => good(
+            "interface",
+            format!(
+                "{}: {} queues, root qdisc {root}",
+                device.name, device.n_tx_queues
+            ),
+        ),
+        Err(error) => bad("interface", &error),
+    }
+}
+
+/// Other programs where ours runs.
+fn neighbours(netlink: &mut Netlink, device: &Device) -> Result<Finding, DataplaneError> {
+    let n_tcx = bpf::query_tcx(device.ifindex).map_or(0, |hook| hook.program_ids.len());
+    let filters = clsact::egress(netlink, device.ifindex)?;
+    let names: Vec<&str> = filters.iter().map(|filter| filter.name.as_str()).collect();
+    let name = &device.name;
+    Ok(good(
+        "programs",
+        format!(
+            "{name}: {n_tcx} on tcx egress, {} on clsact egress {}",
+            names.len(),
+            names.join(" ")
+        ),
+    ))
+}

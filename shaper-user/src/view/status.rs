@@ -1,0 +1,191 @@
+//! What `shaper status` shows.
+
+use std::fmt::Write;
+
+use super::units;
+
+/// One interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceRow {
+    /// Its name.
+    pub name: String,
+    /// How the program is attached.
+    pub hook: &'static str,
+    /// The program's place on the hook, and how many programs there are; `None` if it is not attached.
+    pub position: Option<(usize, usize)>,
+    /// Queues on which fq holds packets.
+    pub n_fq: u32,
+    /// Queues there are.
+    pub n_queues: u32,
+    /// Packets that fq dropped.
+    pub fq_drops: u64,
+    /// What is wrong, and what to do about it.
+    pub problems: Vec<(String, String)>,
+}
+
+/// Everything that should be in place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The interfaces that should have the program.
+    pub interfaces: Vec<InterfaceRow>,
+    /// Entries in force.
+    pub n_rules: usize,
+    /// Most buckets there can be.
+    pub max_rules: usize,
+    /// Entries that make packets wait at this moment.
+    pub n_limiting: usize,
+    /// Packets that are dropped each second because they would have to wait too long.
+    pub drops_per_sec: u64,
+    /// What is wrong besides.
+    pub problems: Vec<(String, String)>,
+}
+
+impl Status {
+    /// Everything that is wrong.
+    pub fn problems(&self) -> impl Iterator<Item = (Option<&str>, &(String, String))> {
+        let of_interfaces = self.interfaces.iter().flat_map(|row| {
+            row.problems
+                .iter()
+                .map(|problem| (Some(row.name.as_str()), problem))
+        });
+        of_interfaces.chain(self.problems.iter().map(|problem| (None, problem)))
+    }
+
+    /// Whether something is wrong.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.problems().next().is_some()
+    }
+
+    /// A line for each interface, and two for each problem.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        for row in &self.interfaces {
+            let _ = writeln!(
+                text,
+                "{}  {}  fq on {} of {} queues  rules {} of {}  limiting {}  drops {}/s",
+                row.name,
+                row.attachment(),
+                row.n_fq,
+                row.n_queues,
+                self.n_rules,
+                self.max_rules,
+                self.n_limiting,
+                units::count(self.drops_per_sec)
+            );
+        }
+        for (interface, (what, remedy)) in self.problems() {
+            let place = interface.map(|name| format!("{name}: ")).unwrap_or_default();
+            let _ = writeln!(text, "  degraded: {place}{what}\n    {remedy}");
+        }
+        text
+    }
+
+    /// One word for each interface.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let word = |row: &InterfaceRow| {
+            row.problems
+                .first()
+                .map_or("ok", |(what, _)| what.as_str())
+                .to_owned()
+        };
+        let lines = self
+            .interfaces
+            .iter()
+            .map(|row| format!("{}\t{}\n", row.name, word(row)));
+        lines
+            .chain(self.problems.iter().map(|(what, _)| format!("-\t{what}\n")))
+            .collect()
+    }
+
+    /// A line for each interface, a tab between cells: name, hook, place, programs, queues with fq, queues, rules,
+    /// limiting, drops per second, and `ok` or `degraded`.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        let line = |row: &InterfaceRow| {
+            let (place, n_programs) = row.position.unwrap_or_default();
+            let state = if row.problems.is_empty() { "ok" } else { "degraded" };
+            format!(
+                "{}\t{}\t{place}\t{n_programs}\t{}\t{}\t{}\t{}\t{}\t{state}\n",
+                row.name, row.hook, row.n_fq, row.n_queues, self.n_rules, self.n_limiting, self.drops_per_sec
+            )
+        };
+        self.interfaces.iter().map(line).collect()
+    }
+}
+
+impl InterfaceRow {
+    fn attachment(&self) -> String {
+        match self.position {
+            None => "not attached".to_owned(),
+            Some((place, n_programs)) => {
+                format!(
+                    "attached {} egress, {} of {n_programs}, verified in the kernel",
+                    self.hook,
+                    ordinal(place)
+                )
+            }
+        }
+    }
+}
+
+fn ordinal(place: usize) -> String {
+    match place {
+        1 => "first".to_owned(),
+        2 => "second".to_owned(),
+        3 => "third".to_owned(),
+        _ => format!("{place}th"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Status {
+        let row = InterfaceRow {
+            name: "eth0".to_owned(),
+            hook: "tcx",
+            position: Some((1, 2)),
+            n_fq: 8,
+            n_queues: 8,
+            ..InterfaceRow::default()
+        };
+        Status {
+            interfaces: vec![row],
+            n_rules: 214,
+            max_rules: 65_536,
+            n_limiting: 37,
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn the_line_reads_as_promised() {
+        assert_eq!(
+            status().table(),
+            "eth0  attached tcx egress, first of 2, verified in the kernel  fq on 8 of 8 queues  rules 214 of 65536  \
+             limiting 37  drops 0/s\n"
+        );
+        assert_eq!(status().brief(), "eth0\tok\n");
+        assert!(!status().is_degraded());
+    }
+
+    #[test]
+    fn what_is_wrong_comes_with_a_remedy() {
+        let mut status = status();
+        status.interfaces[0]
+            .problems
+            .push(("queue 3 has pfifo_fast".to_owned(), "run `shaper up`".to_owned()));
+        assert!(status.is_degraded());
+        assert!(
+            status
+                .table()
+                .ends_with("  degraded: eth0: queue 3 has pfifo_fast\n    run `shaper up`\n")
+        );
+        assert_eq!(status.brief(), "eth0\tqueue 3 has pfifo_fast\n");
+        assert!(status.plain().ends_with("\tdegraded\n"));
+    }
+}
