@@ -123,20 +123,21 @@ pub const fn departure_ns(departure_ticks: u64) -> u64 {
 #[must_use]
 pub fn schedule(limit: &Limit, last_departure_ticks: u64, now_ns: u64, wire_len: u32) -> Verdict {
     let now_ticks = ticks(now_ns);
-    let start_ticks = last_departure_ticks.max(now_ticks.saturating_sub(limit.burst_ticks));
-    let next_ticks = start_ticks.wrapping_add(limit.slot_ticks(wire_len));
-    if start_ticks <= now_ticks {
+    let slot_ticks = limit.slot_ticks(wire_len);
+    if last_departure_ticks <= now_ticks {
+        let credit_from_ticks = now_ticks.saturating_sub(limit.burst_ticks);
+        let start_ticks = last_departure_ticks.max(credit_from_ticks);
         return Verdict::Conforming {
-            last_departure_ticks: next_ticks,
+            last_departure_ticks: start_ticks.wrapping_add(slot_ticks),
         };
     }
-    let wait_ticks = start_ticks - now_ticks;
+    let wait_ticks = last_departure_ticks - now_ticks;
     if wait_ticks > limit.horizon_ticks {
         return Verdict::BeyondHorizon;
     }
     Verdict::Paced {
-        departure_ns: departure_ns(start_ticks),
-        last_departure_ticks: next_ticks,
+        departure_ns: departure_ns(last_departure_ticks),
+        last_departure_ticks: last_departure_ticks.wrapping_add(slot_ticks),
         is_marked: wait_ticks > limit.ecn_ticks,
     }
 }

@@ -40,7 +40,7 @@ pub enum Stamp {
 #[inline]
 #[must_use]
 pub fn reconcile(existing_ns: u64, tstamp_type: u8, departure_ns: u64, now_ns: u64) -> Stamp {
-    let is_plausible = tstamp_type != CLOCK_TAI && existing_ns <= now_ns.saturating_add(FQ_HORIZON_NS);
+    let is_plausible = tstamp_type != CLOCK_TAI && existing_ns <= now_ns.wrapping_add(FQ_HORIZON_NS);
     if !is_plausible {
         return Stamp::Replace(departure_ns.max(now_ns));
     }

@@ -43,10 +43,11 @@ pub(crate) fn charge(bucket: *mut Bucket, limit: &Limit, now_ns: u64, wire_len: 
                 return verdict;
             };
             // SAFETY: as above.
-            match unsafe { compare_exchange(time, last_departure_ticks, next_ticks) } {
-                Ok(()) => return verdict,
-                Err(seen_ticks) => last_departure_ticks = seen_ticks,
+            let seen_ticks = unsafe { compare_exchange(time, last_departure_ticks, next_ticks) };
+            if seen_ticks == last_departure_ticks {
+                return verdict;
             }
+            last_departure_ticks = seen_ticks;
         }
     }
     count::total(Outcome::Contended);
@@ -85,16 +86,15 @@ unsafe fn fetch_add(time: *mut u64, value: u64) -> u64 {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::AcqRel }>(time, value) }
 }
 
-/// Stores `next` if `expected` is still there; else returns what is.
+/// Stores `next` if `expected` is still there. Returns what was there.
 ///
 /// # Safety
 ///
 /// `time` is valid and aligned.
 #[inline(always)]
-unsafe fn compare_exchange(time: *mut u64, expected: u64, next: u64) -> Result<(), u64> {
+unsafe fn compare_exchange(time: *mut u64, expected: u64, next: u64) -> u64 {
     // SAFETY: promised by the caller.
-    let (seen, is_stored) = unsafe {
-        atomic_cxchg::<u64, { AtomicOrdering::AcqRel }, { AtomicOrdering::Acquire }>(time, expected, next)
-    };
-    if is_stored { Ok(()) } else { Err(seen) }
+    unsafe {
+        atomic_cxchg::<u64, { AtomicOrdering::AcqRel }, { AtomicOrdering::Acquire }>(time, expected, next).0
+    }
 }

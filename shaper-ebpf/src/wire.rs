@@ -13,20 +13,22 @@ static OVERHEAD: Global<u32> = Global::new(0);
 #[inline(always)]
 pub(crate) fn len(skb: Skb) -> u32 {
     let len = skb.len();
-    let mut wire_len = skb.wire_len();
-    let mut segments = 1;
-    if wire_len > len {
-        segments = n_segments(skb, len);
-        let header_len = encap::header_len(skb);
-        if header_len != 0 && segments > 1 {
-            wire_len = len.wrapping_add((segments - 1).wrapping_mul(header_len));
-        }
-    }
+    let wire_len = skb.wire_len();
     let mut overhead = OVERHEAD.load();
     if skb.vlan_present() {
         overhead += VLAN_TAG_LEN;
     }
-    wire_len.max(len).wrapping_add(segments.wrapping_mul(overhead))
+    if wire_len <= len {
+        return len.wrapping_add(overhead);
+    }
+    let segments = n_segments(skb, len);
+    let header_len = encap::header_len(skb);
+    let wire_len = if header_len == 0 || segments == 1 {
+        wire_len
+    } else {
+        len.wrapping_add((segments - 1).wrapping_mul(header_len))
+    };
+    wire_len.wrapping_add(segments.wrapping_mul(overhead))
 }
 
 /// Segments that a packet of `len` bytes, known to have several, is cut into.
