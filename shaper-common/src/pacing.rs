@@ -265,10 +265,12 @@ mod tests {
             1_234_567,
             125_000_000,
             12_500_000_000,
+            // Cut off, not rounded, this one would be twelve ppm too fast.
+            199_997_900_000,
             MAX_RATE_BYTES_PER_SEC,
         ] {
-            let exact = (u128::from(NSEC_PER_SEC * TICKS_PER_NSEC) << RATE_FRACTION_BITS) / u128::from(rate);
-            let held = u128::from(Limit::new(rate, 0, 0, None).ticks_per_byte);
+            let exact = u128::from(NSEC_PER_SEC * TICKS_PER_NSEC) << RATE_FRACTION_BITS;
+            let held = u128::from(Limit::new(rate, 0, 0, None).ticks_per_byte) * u128::from(rate);
             assert!(
                 held.abs_diff(exact) * 1_000_000 <= exact * 7,
                 "{rate}: {held} for {exact}"
