@@ -27,6 +27,9 @@ pub use prefix::{Destination, Prefix};
 pub use rate::Rate;
 pub use rule::{Rule, RuleLimit};
 
+// A rule's source is what the configuration says it is.
+pub use crate::config::Source;
+
 /// All rules, known to be valid. Made from a `Config` by `Policy::try_from`, and in no other way.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {

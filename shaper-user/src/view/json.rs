@@ -5,8 +5,7 @@ mod status;
 use serde::Serialize;
 
 use super::time::rfc3339;
-use crate::config::Source;
-use crate::policy::{Diff, Explanation, Rule, Winner};
+use crate::policy::{Diff, Explanation, Rule, Source, Winner};
 use crate::stats::Activity;
 
 pub use status::{checks, status};
