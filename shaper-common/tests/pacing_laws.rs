@@ -175,14 +175,14 @@ proptest! {
     fn a_bucket_never_goes_back_and_a_drop_leaves_it_alone(limit in any_limit(), traffic in any_traffic()) {
         for packet in play(&limit, &traffic) {
             let charged = packet.next_ticks() - packet.last_departure_ticks;
-            match packet.departure_ticks() {
-                None => prop_assert_eq!(charged, 0, "{:?}", packet),
-                // What an idle bucket had too much is forfeit; beyond that, a packet is charged its own slot.
-                Some(_) => {
-                    let forfeit = (ticks(packet.now_ns) - limit.burst_ticks).saturating_sub(packet.last_departure_ticks);
-                    prop_assert_eq!(charged, limit.slot_ticks(packet.wire_len) + forfeit, "{:?}", packet);
-                }
+            if packet.departure_ticks().is_none() {
+                prop_assert_eq!(charged, 0, "{:?}", packet);
+                continue;
             }
+            // What an idle bucket had too much is forfeit; beyond that, a packet is charged its own slot.
+            let credit_from_ticks = ticks(packet.now_ns) - limit.burst_ticks;
+            let forfeit_ticks = credit_from_ticks.saturating_sub(packet.last_departure_ticks);
+            prop_assert_eq!(charged, limit.slot_ticks(packet.wire_len) + forfeit_ticks, "{:?}", packet);
         }
     }
 

@@ -3,6 +3,11 @@
 //! Linux 6.1 counts the wire length of a packet that is still to be segmented inside a tunnel with the outer
 //! headers only (`qdisc_pkt_len_init`); 6.12 counts the inner ones too. Here they are read, on all kernels alike.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "lengths of headers and offsets in them"
+)]
+
 use core::mem::offset_of;
 
 use network_types::{

@@ -8,6 +8,13 @@
 #![cfg_attr(
     target_arch = "bpf",
     expect(
+        clippy::inline_always,
+        reason = "each packet would pay for a call, and the verifier follows one function best"
+    )
+)]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(
         internal_features,
         reason = "the target has no compare-and-exchange but the compiler's own"
     )

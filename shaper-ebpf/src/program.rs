@@ -14,10 +14,11 @@ use crate::{charge, classify, clock, count, destination, maps, skb::Skb, stamp, 
 const PASS: i32 = TC_ACT_UNSPEC;
 
 /// Returned for a packet that must not be sent.
-const DROP: i32 = TC_ACT_SHOT as i32;
+const DROP: i32 = TC_ACT_SHOT;
 
 /// Finds the destination, its rule and the rule's bucket; asks when the packet may leave; acts on the answer.
 #[classifier]
+#[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
 pub fn shaper_egress(ctx: TcContext) -> i32 {
     let skb = Skb::of(&ctx);
     let rule = match destination::of(skb) {

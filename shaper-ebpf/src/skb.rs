@@ -2,6 +2,11 @@
 //!
 //! Fields are read and written volatile: merged or narrowed accesses are refused by the verifier, or cost more.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes of header fields, and a word that is loaded as one"
+)]
+
 use core::{arch::asm, mem::MaybeUninit};
 
 use aya_ebpf::{

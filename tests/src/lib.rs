@@ -1,5 +1,10 @@
 //! Tests that need a kernel and root: what they share.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "whatever goes wrong here fails the test that asked for it"
+)]
+
 pub mod kernel;
 pub mod lab;
 pub mod model;
