@@ -13,7 +13,7 @@ pub const CLOCK_TAI: u8 = 2;
 /// a bucket was charged for. A stamp further away is implausible: `fq` would drop the packet.
 pub const FQ_HORIZON_NS: u64 = 40 * crate::NSEC_PER_SEC;
 
-/// Longest horizon a limit may have, in nanoseconds: 16 full packets at 8 kbit/s take 24 s.
+/// Longest horizon a limit may have, in nanoseconds: 48 full packets at 20 kbit/s take 29 s.
 pub const MAX_HORIZON_NS: u64 = 30 * crate::NSEC_PER_SEC;
 
 const _: () = assert!(MAX_HORIZON_NS < FQ_HORIZON_NS);
