@@ -2,9 +2,9 @@
 
 pub mod raw;
 mod skb;
+mod tables;
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd as _, AsRawFd as _},
     ptr,
     sync::atomic::{AtomicU64, Ordering},
@@ -12,9 +12,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{
-        Array, ArrayOfMaps, HashMap, InnerMap, IterableMap as _, LpmTrie, MapData, PerCpuArray, lpm_trie,
-    },
+    maps::{Array, ArrayOfMaps, InnerMap, IterableMap as _, MapData, PerCpuArray},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
 use shaper_common::{
@@ -22,10 +20,7 @@ use shaper_common::{
     header,
     names::{self, global},
     outcome::{N_OUTCOMES, Outcome},
-    rule::{
-        Active, Key4, Key6, PREFIX4_FIXED_BITS, PREFIX6_FIXED_BITS, PolicyHead, PrefixData4, PrefixData6,
-        Rule,
-    },
+    rule::{Active, PolicyHead},
 };
 
 pub use self::skb::Skb;
@@ -130,56 +125,16 @@ impl Kernel {
     /// If the kernel refuses it.
     pub fn fill(&mut self, slot: u32, policy: &Policy) {
         if !policy.exact4.is_empty() {
-            let keys = policy
-                .exact4
-                .iter()
-                .map(|(address, _)| key4(*address))
-                .collect::<Vec<_>>();
-            let rules = policy.exact4.iter().map(|(_, rule)| *rule).collect::<Vec<_>>();
-            let map = HashMap::<_, Key4, Rule>::create(size(keys.len()), 0).unwrap();
-            raw::insert_all(map.map().fd().as_fd(), &keys, &rules);
-            self.set_slot(names::EXACT4, slot, &map);
+            self.set_slot(names::EXACT4, slot, &tables::exact4(policy));
         }
         if !policy.exact6.is_empty() {
-            let keys = policy
-                .exact6
-                .iter()
-                .map(|(address, _)| key6(*address))
-                .collect::<Vec<_>>();
-            let rules = policy.exact6.iter().map(|(_, rule)| *rule).collect::<Vec<_>>();
-            let map = HashMap::<_, Key6, Rule>::create(size(keys.len()), 0).unwrap();
-            raw::insert_all(map.map().fd().as_fd(), &keys, &rules);
-            self.set_slot(names::EXACT6, slot, &map);
+            self.set_slot(names::EXACT6, slot, &tables::exact6(policy));
         }
         if !policy.prefix4.is_empty() {
-            let mut map = LpmTrie::<_, _, Rule>::create(size(policy.prefix4.len()), 1).unwrap();
-            for (address, prefix_len, rule) in &policy.prefix4 {
-                let data: PrefixData4 = key4(*address);
-                map.insert(
-                    &lpm_trie::Key::new(PREFIX4_FIXED_BITS + prefix_len, data),
-                    rule,
-                    0,
-                )
-                .unwrap();
-            }
-            self.set_slot(names::PREFIX4, slot, &map);
+            self.set_slot(names::PREFIX4, slot, &tables::prefix4(policy));
         }
         if !policy.prefix6.is_empty() {
-            let mut map = LpmTrie::<_, _, Rule>::create(size(policy.prefix6.len()), 1).unwrap();
-            for (address, prefix_len, rule) in &policy.prefix6 {
-                let data = PrefixData6 {
-                    zero: 0,
-                    service: 0,
-                    address: header::words(address.octets()),
-                };
-                map.insert(
-                    &lpm_trie::Key::new(PREFIX6_FIXED_BITS + prefix_len, data),
-                    rule,
-                    0,
-                )
-                .unwrap();
-            }
-            self.set_slot(names::PREFIX6, slot, &map);
+            self.set_slot(names::PREFIX6, slot, &tables::prefix6(policy));
         }
         let any = policy.any.unwrap_or_default();
         let head = PolicyHead {
@@ -324,22 +279,4 @@ fn map_memory(map: &MapData, len: usize) -> *mut libc::c_void {
     };
     assert_ne!(memory, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
     memory
-}
-
-fn size(n_entries: usize) -> u32 {
-    u32::try_from(n_entries).unwrap()
-}
-
-fn key4(address: Ipv4Addr) -> Key4 {
-    Key4 {
-        service: 0,
-        address: address.octets(),
-    }
-}
-
-fn key6(address: Ipv6Addr) -> Key6 {
-    Key6 {
-        service: 0,
-        address: header::words(address.octets()),
-    }
 }
