@@ -54,6 +54,34 @@ pub const fn is_never_limited_v6(words: [u32; 4]) -> bool {
     is_multicast || is_link_local || is_loopback_or_unspecified
 }
 
+/// `IPPROTO_UDP`.
+pub const UDP: u8 = 17;
+/// `IPPROTO_ICMPV6`.
+pub const ICMPV6: u8 = 58;
+
+/// Whether a packet keeps the link itself alive and is therefore never limited: neighbour discovery (RFC 4861, which
+/// is never routed: its hop limit is 255) and DHCP for IPv6. `payload` is what follows the base header.
+///
+/// A neighbour's answer goes to an ordinary address: a limit on it would make the host unreachable.
+#[inline]
+#[must_use]
+pub const fn is_link_control_v6(next_header: u8, hop_limit: u8, payload: [u8; 4]) -> bool {
+    match next_header {
+        ICMPV6 => hop_limit == 255 && matches!(payload[0], 133..=137),
+        // Ports 546 and 547, client and server.
+        UDP => matches!(payload, [2, 34, 2, 35] | [2, 35, 2, 34 | 35]),
+        _ => false,
+    }
+}
+
+/// Whether a packet is DHCP for IPv4, which is never limited. `payload` is what follows a header without options.
+#[inline]
+#[must_use]
+pub const fn is_link_control_v4(protocol: u8, payload: [u8; 4]) -> bool {
+    // Ports 67 and 68, server and client.
+    protocol == UDP && matches!(payload, [0, 68, 0, 67] | [0, 67, 0, 67 | 68])
+}
+
 /// An IPv6 address as the four words its bytes make in memory.
 #[inline]
 #[must_use]
@@ -98,6 +126,21 @@ mod tests {
         for text in ["ff02::1:ff00:1", "ff00::", "fe80::1", "febf:ffff::1", "::1", "::"] {
             assert!(v6(text), "{text}");
         }
+    }
+
+    #[test]
+    fn what_keeps_the_link_alive_is_told_from_what_looks_like_it() {
+        assert!(is_link_control_v6(ICMPV6, 255, [136, 0, 1, 2]));
+        assert!(is_link_control_v6(ICMPV6, 255, [133, 0, 1, 2]));
+        assert!(!is_link_control_v6(ICMPV6, 255, [132, 0, 1, 2]));
+        assert!(!is_link_control_v6(ICMPV6, 255, [138, 0, 1, 2]));
+        assert!(!is_link_control_v6(ICMPV6, 254, [136, 0, 1, 2]));
+        assert!(!is_link_control_v6(6, 255, [136, 0, 1, 2]));
+        assert!(is_link_control_v6(UDP, 64, [2, 34, 2, 35]));
+        assert!(!is_link_control_v6(UDP, 64, [2, 34, 2, 34]));
+        assert!(is_link_control_v4(UDP, [0, 67, 0, 68]));
+        assert!(!is_link_control_v4(6, [0, 67, 0, 68]));
+        assert!(!is_link_control_v4(UDP, [0, 68, 0, 68]));
     }
 
     #[test]

@@ -29,7 +29,7 @@ outcomes! {
     Unlimited = "unlimited",
     /// The destination is exempt: passed.
     Exempt = "exempt",
-    /// Multicast, broadcast, link-local or loopback: passed.
+    /// Multicast, broadcast, link-local or loopback, or what keeps the link alive: passed.
     NeverLimited = "never_limited",
     /// Within the rate: sent at once.
     Conforming = "conforming",

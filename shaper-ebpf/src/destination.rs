@@ -74,7 +74,7 @@ pub(crate) fn is_tagged(skb: Skb) -> bool {
 
 /// Bytes before the network header, if the device has any.
 #[inline(always)]
-fn link_header_len() -> Option<u32> {
+pub(crate) fn link_header_len() -> Option<u32> {
     let len = LINK_HEADER_LEN.load();
     (len != NO_LINK_HEADER).then_some(len)
 }

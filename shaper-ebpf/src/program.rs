@@ -8,7 +8,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use shaper_common::{outcome::Outcome, pacing::Verdict, rule::Rule};
 
-use crate::{charge, classify, clock, count, destination, maps, skb::Skb, stamp, wire};
+use crate::{charge, classify, clock, control, count, destination, maps, skb::Skb, stamp, wire};
 
 /// Lets the next program on the hook see the packet too: `TC_ACT_OK` would end the chain.
 const PASS: i32 = TC_ACT_UNSPEC;
@@ -22,8 +22,10 @@ const DROP: i32 = TC_ACT_SHOT;
 pub fn shaper_egress(ctx: TcContext) -> i32 {
     let skb = Skb::of(&ctx);
     let rule = match destination::of(skb) {
-        Ok(destination) if destination.is_v4 => classify::v4(destination.words[0]),
-        Ok(destination) => classify::v6(destination.words),
+        Ok(destination) if destination.is_v4 => {
+            classify::v4(destination.words[0]).and_then(|rule| unless(control::is_v4(skb), rule))
+        }
+        Ok(destination) => classify::v6(destination.words).and_then(|rule| unless(control::is_v6(skb), rule)),
         Err(outcome) => Err(outcome),
     };
     let (outcome, action) = match rule {
@@ -32,6 +34,15 @@ pub fn shaper_egress(ctx: TcContext) -> i32 {
     };
     count::total(outcome);
     action
+}
+
+/// The rule, but for packets that are never limited.
+#[inline(always)]
+fn unless(is_link_control: bool, rule: &'static Rule) -> Result<&'static Rule, Outcome> {
+    if is_link_control {
+        return Err(Outcome::NeverLimited);
+    }
+    Ok(rule)
 }
 
 /// Charges the rule's bucket and acts on the verdict.

@@ -71,6 +71,8 @@ fn keep_last<T, K: Eq + Hash>(rules: &mut Vec<T>, key: impl Fn(&T) -> K) {
 pub struct Packet {
     /// Its destination, or why it has none.
     pub destination: Result<IpAddr, Outcome>,
+    /// Whether it keeps the link alive, and is therefore never limited.
+    pub is_link_control: bool,
     /// Bytes on the wire that are charged.
     pub wire_len: u32,
     /// Whether it can carry a CE mark.
@@ -151,6 +153,7 @@ impl Model {
         let rule = packet.destination.and_then(|destination| self.rule(destination));
         let expected = match rule {
             Err(outcome) => untouched(outcome),
+            Ok(_) if packet.is_link_control => untouched(Outcome::NeverLimited),
             Ok(rule) if rule.bucket >= CHUNK_BUCKETS => untouched(Outcome::NoBucket),
             Ok(rule) => self.limit(&rule, packet, now_ns),
         };

@@ -94,6 +94,28 @@ pub fn udp_with_ecn(destination: IpAddr, ecn: u8, payload_len: usize) -> Vec<u8>
     }
 }
 
+/// What keeps the link alive: DHCP's offer, or a neighbour's answer.
+#[must_use]
+pub fn link_control(destination: IpAddr, ecn: u8) -> Vec<u8> {
+    match destination {
+        IpAddr::V4(address) => {
+            let mut datagram = udp(68, &[0; 300]);
+            datagram[..2].copy_from_slice(&67_u16.to_be_bytes());
+            ethernet(0x0800, &ipv4(address, 17, ecn, &datagram))
+        }
+        IpAddr::V6(address) => {
+            let mut packet = ipv6(
+                address,
+                58,
+                ecn,
+                &[136, 0, 0, 0, 0x60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            );
+            packet[7] = 255;
+            ethernet(0x86dd, &packet)
+        }
+    }
+}
+
 /// ECN bits of an untagged Ethernet frame.
 ///
 /// # Panics

@@ -161,10 +161,17 @@ pub fn frame(random: &mut Random, policy: &Policy, now_ns: u64) -> Sample {
     let destination = destination(random, policy);
     let ecn = u8::try_from(random.below(4)).unwrap();
     let payload_len = usize::try_from(random.magnitude(1..11)).unwrap();
+    let is_link_control = random.one_in(20);
+    let frame = if is_link_control {
+        packet::link_control(destination, ecn)
+    } else {
+        packet::udp_with_ecn(destination, ecn, payload_len)
+    };
     let mut sample = Sample {
-        frame: packet::udp_with_ecn(destination, ecn, payload_len),
+        frame,
         packet: Packet {
             destination: Ok(destination),
+            is_link_control,
             wire_len: 0,
             is_ect: ecn != 0,
             is_stampable: true,
@@ -181,6 +188,7 @@ pub fn frame(random: &mut Random, policy: &Policy, now_ns: u64) -> Sample {
         sample.frame = packet::tagged(random.pick(&[0x8100, 0x88a8]), control, &sample.frame);
     }
     if n_tags > 0 {
+        sample.packet.is_link_control = false;
         sample.packet.is_ect = false;
         sample.packet.is_stampable = false;
     }

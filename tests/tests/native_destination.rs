@@ -183,3 +183,22 @@ fn lengths_in_the_header_are_not_believed() {
     assert_found(&kernel, &frame, 4);
     assert_eq!(kernel.bucket(4).sent_bytes, 100);
 }
+
+#[test]
+fn what_keeps_the_link_alive_is_never_limited() {
+    let kernel = kernel(14);
+    for address in [IpAddr::V4(V4), IpAddr::V6(V6)] {
+        assert_eq!(
+            outcome(&kernel, &packet::link_control(address, 0)),
+            Outcome::NeverLimited
+        );
+        assert_eq!(
+            outcome(&kernel, &packet::udp_to(address, 20)),
+            Outcome::Conforming
+        );
+    }
+    // A neighbour's answer that was routed is none.
+    let mut routed = packet::link_control(IpAddr::V6(V6), 0);
+    routed[14 + 7] = 254;
+    assert_eq!(outcome(&kernel, &routed), Outcome::Conforming);
+}
