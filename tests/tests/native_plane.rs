@@ -244,7 +244,7 @@ fn fifty_thousand_rules_are_put_in_force_and_read_back() {
     entries.extend((0..15_000).map(|n| (v6(n), limited(u64::from(n) + 1000))));
     entries.extend((0..5_000_u32).map(|n| {
         (
-            p4(24, [11, (n >> 8) as u8, n as u8, 0]),
+            p4(24, (0x0b00_0000 + (n << 8)).to_be_bytes()),
             limited(u64::from(n) + 1000),
         )
     }));

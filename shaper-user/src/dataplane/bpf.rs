@@ -198,14 +198,19 @@ struct CreateAttr {
     name: [u8; 16],
 }
 
-/// Makes a map; `name` is cut to what the kernel keeps.
-pub(super) fn create_map(definition: &MapInfo, name: &str) -> io::Result<OwnedFd> {
+/// Makes a map; `name` is cut to what the kernel keeps. A map of maps needs one to go by.
+pub(super) fn create_map(
+    definition: &MapInfo,
+    name: &str,
+    template: Option<BorrowedFd<'_>>,
+) -> io::Result<OwnedFd> {
     let mut attr = CreateAttr {
         kind: definition.kind,
         key_size: definition.key_size,
         value_size: definition.value_size,
         max_entries: definition.max_entries,
         flags: definition.flags,
+        inner_fd: template.map_or(0, raw),
         ..CreateAttr::default()
     };
     let len = name.len().min(15);

@@ -136,7 +136,7 @@ impl Buckets {
         let fd = if let Some(fd) = self.pins.open(&name)? {
             fd
         } else {
-            let fd = bpf::create_map(&self.definition, &name)
+            let fd = bpf::create_map(&self.definition, &name, None)
                 .map_err(|error| DataplaneError::kernel("make a map of buckets", error))?;
             self.pins.put(&name, fd.as_fd())?;
             fd

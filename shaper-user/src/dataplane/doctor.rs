@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::bpf;
+use super::capability;
 use super::clsact;
 use super::device::{self, Device};
 use super::error::DataplaneError;
@@ -115,32 +116,22 @@ fn kernel() -> Finding {
     }
 }
 
-/// Bits of the capabilities in `/proc/self/status`.
-const CAPABILITIES: [(&str, u32); 2] = [("CAP_NET_ADMIN", 12), ("CAP_BPF", 39)];
-const CAP_SYS_ADMIN: u32 = 21;
-
 fn privilege() -> Finding {
-    let status = read("/proc/self/status").unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .unwrap_or_default();
-    let effective = u64::from_str_radix(effective.trim(), 16).unwrap_or_default();
-    let has = |bit: u32| effective >> bit & 1 == 1;
-    let missing: Vec<&str> = CAPABILITIES
+    let needed = [
+        ("CAP_BPF", capability::BPF),
+        ("CAP_PERFMON", capability::PERFMON),
+        ("CAP_NET_ADMIN", capability::NET_ADMIN),
+    ];
+    let missing: Vec<&str> = needed
         .into_iter()
-        .filter(|(_, bit)| !(has(*bit) || *bit == 39 && has(CAP_SYS_ADMIN)))
+        .filter(|(_, capability)| !capability::has(*capability))
         .map(|(name, _)| name)
         .collect();
     if missing.is_empty() {
-        good("privilege", "CAP_BPF and CAP_NET_ADMIN")
+        good("privilege", "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")
     } else {
-        bad(
-            "privilege",
-            &DataplaneError::Privilege {
-                action: format!("do anything without {}", missing.join(" and ")),
-            },
-        )
+        let action = format!("attach programs without {}", missing.join(" and "));
+        bad("privilege", &DataplaneError::Privilege { action })
     }
 }
 

@@ -4,6 +4,7 @@
 //! Replacing a qdisc loses the packets that wait in it, and on 6.1 and 6.12 those of all the device's queues.
 //! So whatever is `fq` already is only changed, and what is right already is left alone.
 
+use super::again;
 use super::device::Device;
 use super::error::DataplaneError;
 use super::fq::FqOptions;
@@ -246,10 +247,10 @@ pub(super) fn restore(ifindex: u32, before: &[Before], qdiscs: &[Qdisc]) -> (Vec
             steps.push(Step::Graft {
                 place,
                 kind: before.kind.clone(),
-                options: before.options.clone(),
+                options: again::options(&before.kind, &before.options),
             });
         } else if is_changed {
-            let (kind, options) = (before.kind.clone(), before.options.clone());
+            let (kind, options) = (before.kind.clone(), again::options(&before.kind, &before.options));
             steps.push(Step::Change {
                 place: Place { handle: 0, ..place },
                 kind,

@@ -5,10 +5,12 @@
 //! interface -> topology -> qdisc, fq (who holds the packets) + program -> links | clsact     over: netlink, bpf
 //! ```
 
+mod again;
 mod attach;
 mod batch;
 mod bpf;
 mod buckets;
+mod capability;
 mod clsact;
 mod detach;
 mod device;
@@ -44,7 +46,7 @@ use self::buckets::Buckets;
 use self::maps::{Map, difference, sum_per_cpu};
 use self::pins::{Pins, Root};
 use self::plan::{entry, plan};
-use self::program::Definitions;
+use self::program::{Definition, Definitions};
 use self::slots::Slots;
 use crate::paths::Paths;
 use crate::policy::tables::Tables;
@@ -120,8 +122,10 @@ impl Dataplane {
     }
 
     fn build(draft: &Pins) -> Result<(), DataplaneError> {
-        program::make_maps(draft)?;
         let definitions = Definitions::read()?;
+        for name in PINNED_MAPS.into_iter().chain([pins::LOGS]) {
+            make_map(draft, definitions.get(name), name)?;
+        }
         let meta: Map<u32, Meta> = open_map(draft, &definitions, names::META)?;
         let says = Meta {
             magic: MAGIC,
@@ -265,6 +269,19 @@ impl Dataplane {
 pub fn interface_names() -> Result<Vec<String>, DataplaneError> {
     let devices = device::list(&mut netlink::Netlink::open()?)?;
     Ok(devices.into_iter().map(|device| device.name).collect())
+}
+
+/// Makes and pins the map `name`, with nothing in it.
+fn make_map(pins: &Pins, definition: Definition, name: &str) -> Result<(), DataplaneError> {
+    let refused = |error| DataplaneError::kernel(format!("make the map {name}"), error);
+    let template = definition
+        .inner
+        .map(|inner| bpf::create_map(&inner, name, None))
+        .transpose()
+        .map_err(refused)?;
+    let template = template.as_ref().map(AsFd::as_fd);
+    let map = bpf::create_map(&definition.map, name, template).map_err(refused)?;
+    pins.put(name, map.as_fd())
 }
 
 /// The pinned map `name`, known to be as the object defines it.

@@ -9,6 +9,7 @@ use aya_obj::Object;
 use shaper_common::names::{PINNED_MAPS, PROGRAM, global};
 
 use super::bpf::MapInfo;
+use super::capability;
 use super::error::DataplaneError;
 use super::pins::{LOGS, Pins};
 
@@ -84,20 +85,6 @@ pub fn build_id() -> u64 {
     OBJECT.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
-}
-
-/// Makes every shared map that is not pinned yet, and pins it.
-pub(super) fn make_maps(pins: &Pins) -> Result<(), DataplaneError> {
-    relocate(
-        Some(pins),
-        &ProgramOptions {
-            link_header_len: 0,
-            overhead: 0,
-            log_level: 0,
-            has_fake_clock: false,
-        },
-    )
-    .map(drop)
 }
 
 /// The object with its maps, those in `pins` among them, but nothing loaded.
@@ -178,6 +165,11 @@ fn object_error(error: EbpfError) -> DataplaneError {
             .filter(|line| !line.starts_with("processed "))
             .collect();
         let reason = lines[lines.len().saturating_sub(3)..].join("; ");
+        if !capability::has(capability::PERFMON) {
+            // The verifier then also looks at what a processor may speculate about, and follows far more paths.
+            let action = format!("load the kernel program without CAP_PERFMON ({reason})");
+            return DataplaneError::Privilege { action };
+        }
         if !reason.is_empty() {
             return DataplaneError::Verifier { reason };
         }

@@ -306,7 +306,10 @@ fn build<T: Table>(
     let mut definition = definitions.inner(T::NAME);
     // Room to grow in place.
     definition.max_entries = u32::try_from(entries.len() + entries.len() / 4 + 64).unwrap_or(u32::MAX);
-    let map: Map<T::Key, Rule> = typed(bpf::create_map(&definition, T::NAME).map_err(refused)?, T::NAME)?;
+    let map: Map<T::Key, Rule> = typed(
+        bpf::create_map(&definition, T::NAME, None).map_err(refused)?,
+        T::NAME,
+    )?;
     debug_assert_eq!(difference(map.info(), &definition), None);
     batch::fill(&map, &entries).map_err(refused)?;
     Ok(Some(map.into_fd()))
