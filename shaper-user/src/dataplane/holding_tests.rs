@@ -131,7 +131,7 @@ fn a_classless_root_of_somebody_else_is_made_again() {
     for n_tx_queues in [1, 4] {
         let found = [Qdisc {
             options: options.clone(),
-            ..qdisc(ROOT, 0x8003_0000, "fq_codel")
+            ..qdisc(ROOT, 0x8003_0000, "sfq")
         }];
         there_and_back(n_tx_queues, &found);
     }
