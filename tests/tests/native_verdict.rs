@@ -76,6 +76,7 @@ fn a_packet_beyond_the_rate_departs_when_the_one_before_it_has_had_its_time() {
         let next = kernel.run(&frame, Skb::default());
         assert_eq!(next.skb.tstamp, NOW_NS + 1 + frame.len() as u64);
         assert_eq!(kernel.total(Outcome::Paced), 2);
+        assert_eq!(kernel.total(Outcome::RawStamped), 0);
     }
 }
 
