@@ -13,3 +13,4 @@ pub mod packet;
 pub mod random;
 pub mod shaper;
 pub mod traffic;
+pub mod world;

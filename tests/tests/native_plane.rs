@@ -1,80 +1,13 @@
 //! The tables in this machine's kernel, over a BPF file system of the test's own. Needs root.
 
-use std::ffi::CString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use shaper_common::pacing::Limit;
 use shaper_common::rule::{Key4, Key6, PrefixData4, PrefixData6};
+use shaper_tests::world::World;
 use shaper_user::dataplane::{Applied, Dataplane, DataplaneError};
 use shaper_user::paths::Paths;
 use shaper_user::policy::tables::{Entry, TableKey, Tables};
-
-/// A BPF file system that only this thread sees, gone when dropped.
-struct World {
-    dir: PathBuf,
-}
-
-impl World {
-    fn new() -> Self {
-        let dir = std::env::temp_dir().join(format!(
-            "shaper-plane-{}-{:?}",
-            std::process::id(),
-            std::thread::current().id()
-        ));
-        std::fs::create_dir_all(&dir).unwrap();
-        let path = CString::new(dir.to_str().unwrap()).unwrap();
-        // SAFETY: system calls with strings that end in zero.
-        unsafe {
-            assert_eq!(
-                libc::unshare(libc::CLONE_NEWNS),
-                0,
-                "{}",
-                std::io::Error::last_os_error()
-            );
-            let private = libc::MS_REC | libc::MS_PRIVATE;
-            assert_eq!(
-                libc::mount(
-                    c"none".as_ptr(),
-                    c"/".as_ptr(),
-                    std::ptr::null(),
-                    private,
-                    std::ptr::null()
-                ),
-                0
-            );
-            let mounted = libc::mount(
-                c"bpf".as_ptr(),
-                path.as_ptr(),
-                c"bpf".as_ptr(),
-                0,
-                std::ptr::null(),
-            );
-            assert_eq!(mounted, 0, "{}", std::io::Error::last_os_error());
-        }
-        Self { dir }
-    }
-
-    fn paths(&self) -> Paths {
-        Paths {
-            bpffs: self.dir.join("shaper"),
-            run: self.dir.join("run"),
-            ..Paths::default()
-        }
-    }
-
-    fn up(&self) -> Dataplane {
-        Dataplane::create_or_open(&self.paths()).unwrap().0
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let path = CString::new(self.dir.to_str().unwrap()).unwrap();
-        // SAFETY: a string that ends in zero.
-        unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
-        let _ = std::fs::remove_dir(&self.dir);
-    }
-}
 
 fn limited(rate: u64) -> Entry {
     Entry::Limited(Limit::new(rate, 1_000_000, 200_000_000, Some(5_000_000)))
@@ -294,7 +227,7 @@ fn a_directory_that_others_may_enter_is_refused() {
         Dataplane::open(&world.paths()).unwrap_err().code(),
         "unsafe_directory"
     );
-    std::fs::rename(&bpffs, world.dir.join("elsewhere")).unwrap();
+    std::fs::rename(&bpffs, world.dir().join("elsewhere")).unwrap();
     std::os::unix::fs::symlink("elsewhere", &bpffs).unwrap();
     assert_eq!(
         Dataplane::open(&world.paths()).unwrap_err().code(),
