@@ -2,12 +2,8 @@
 //!
 //! What is sent through them is left to [`crate::traffic`], limits to [`crate::shaper`].
 
-#![allow(
-    clippy::missing_panics_doc,
-    clippy::must_use_candidate,
-    reason = "a lab that cannot be built is a failed test, and a test fails by panicking"
-)]
-
+pub mod bpf;
+pub mod foreign;
 pub mod guest;
 pub mod host;
 pub mod link;
@@ -15,6 +11,7 @@ pub mod qdisc;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use foreign::Foreign;
 pub use guest::Release;
 pub use host::Host;
 

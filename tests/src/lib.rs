@@ -2,15 +2,19 @@
 
 #![expect(
     clippy::missing_panics_doc,
-    reason = "whatever goes wrong here fails the test that asked for it"
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    reason = "whatever goes wrong here fails the test that asked for it; traffic is sent for its effect"
 )]
 
+pub mod changes;
 pub mod kernel;
 pub mod lab;
 pub mod model;
 pub mod object;
 pub mod packet;
 pub mod random;
+pub mod seed;
 pub mod shaper;
 pub mod traffic;
 pub mod world;

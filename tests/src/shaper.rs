@@ -1,11 +1,5 @@
 //! The program under test, run in a host of the lab with directories of its own.
 
-#![allow(
-    clippy::missing_panics_doc,
-    clippy::must_use_candidate,
-    reason = "a program that does not do what it is told is a failed test"
-)]
-
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,6 +7,12 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
+use shaper_common::names::LAYOUT_VERSION;
+use shaper_user::dataplane::Dataplane;
+use shaper_user::paths::Paths;
+use shaper_user::policy::Destination;
+use shaper_user::policy::tables::TableKey;
+use shaper_user::stats::Snapshot;
 
 use crate::lab::Host;
 use crate::lab::host::run;
@@ -23,11 +23,10 @@ pub struct Shaper<'a> {
     host: &'a Host,
     /// Holds its configuration, its rules and its lock.
     directory: PathBuf,
-    /// Holds its pins.
-    pins: PathBuf,
+    paths: Paths,
 }
 
-/// What `shaper list --stats` says about a rule.
+/// What has become of a rule's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Packets sent, delayed ones included.
@@ -51,11 +50,18 @@ impl<'a> Shaper<'a> {
         let name = format!("lab-{}-{n}", std::process::id());
         let directory = std::env::temp_dir().join(&name);
         fs::create_dir_all(&directory).expect("there is a place for temporary files");
-        Self {
+        let shaper = Self {
             host,
+            paths: Paths {
+                bpffs: PathBuf::from("/sys/fs/bpf").join(name),
+                run: directory.join("run"),
+                state: directory.join("state"),
+                config: directory.join("shaper.toml"),
+            },
             directory,
-            pins: PathBuf::from("/sys/fs/bpf").join(name),
-        }
+        };
+        shaper.configure("");
+        shaper
     }
 
     /// `shaper up` on interface `name`.
@@ -77,7 +83,7 @@ impl<'a> Shaper<'a> {
 
     /// Writes the configuration file.
     pub fn configure(&self, config: &str) {
-        fs::write(self.directory.join("shaper.toml"), config).expect("our own directory");
+        fs::write(&self.paths.config, config).expect("our own directory");
     }
 
     /// The command `shaper` with its directories set.
@@ -87,10 +93,10 @@ impl<'a> Shaper<'a> {
         let mut command = self.host.command(program);
         command
             .args(args)
-            .env("SHAPER_BPFFS_DIR", &self.pins)
-            .env("SHAPER_RUN_DIR", self.directory.join("run"))
-            .env("SHAPER_STATE_DIR", self.directory.join("state"))
-            .env("SHAPER_CONFIG", self.directory.join("shaper.toml"))
+            .env("SHAPER_BPFFS_DIR", &self.paths.bpffs)
+            .env("SHAPER_RUN_DIR", &self.paths.run)
+            .env("SHAPER_STATE_DIR", &self.paths.state)
+            .env("SHAPER_CONFIG", &self.paths.config)
             .env_remove("SSH_CONNECTION");
         command
     }
@@ -125,31 +131,47 @@ impl<'a> Shaper<'a> {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("status said {output:?}"))
     }
 
-    /// Counters of the rule for `destination`, as it is written.
+    /// Counters of the rule for one address, read from the kernel.
     #[must_use]
-    pub fn stats(&self, destination: &str) -> Stats {
-        let text = self.run(&["list", "--stats", "-o", "json"]);
-        let list: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("list said {text}"));
-        let with_length = format!("{destination}/");
-        let is_it = |rule: &&Value| {
-            rule["destination"]
-                .as_str()
-                .is_some_and(|written| written == destination || written.starts_with(&with_length))
-        };
-        let rules = list["rules"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let rule = rules.iter().find(is_it);
-        let rule = rule.unwrap_or_else(|| panic!("no rule for {destination} in {text}"));
-        let count = |name: &str| {
-            let count = rule["stats"][name].as_u64();
-            count.unwrap_or_else(|| panic!("no {name} in {rule}"))
-        };
+    pub fn stats(&self, destination: IpAddr) -> Stats {
+        self.counters(TableKey::from(Destination::Prefix(destination.into())))
+    }
+
+    /// Counters of the rule for all the rest.
+    #[must_use]
+    pub fn stats_of_any(&self) -> Stats {
+        self.counters(TableKey::Any)
+    }
+
+    fn counters(&self, key: TableKey) -> Stats {
+        let snapshot = self.snapshot();
+        let entry = snapshot.entries.iter().find(|entry| entry.key == key);
+        let bucket = entry.unwrap_or_else(|| panic!("no rule for {key:?}")).bucket;
         Stats {
-            sent_packets: count("sent_packets"),
-            sent_bytes: count("sent_bytes"),
-            delayed_packets: count("delayed_packets"),
-            marked_packets: count("marked_packets"),
-            dropped_packets: count("dropped_packets"),
+            sent_packets: bucket.sent_packets,
+            sent_bytes: bucket.sent_bytes,
+            delayed_packets: bucket.paced_packets,
+            marked_packets: bucket.marked_packets,
+            dropped_packets: bucket.dropped_packets,
         }
+    }
+
+    /// All counters, read from the kernel.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.dataplane().snapshot().expect("counters can be read")
+    }
+
+    /// The tables in the kernel. Whoever changes them has to be alone.
+    #[must_use]
+    pub fn dataplane(&self) -> Dataplane {
+        Dataplane::open(&self.paths).expect("it is up")
+    }
+
+    /// Where it pins something.
+    #[must_use]
+    pub fn pin(&self, name: &str) -> PathBuf {
+        self.paths.bpffs.join(format!("v{LAYOUT_VERSION}")).join(name)
     }
 }
 
@@ -160,7 +182,7 @@ impl Drop for Shaper<'_> {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
-        let _ = fs::remove_dir_all(&self.pins);
+        let _ = fs::remove_dir_all(&self.paths.bpffs);
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

@@ -3,14 +3,8 @@
 //! Rates are measured where packets arrive, between the kernel's own receive timestamps: when a sender was started
 //! or stopped, and when a test looked, does not matter.
 
-#![allow(
-    clippy::missing_panics_doc,
-    clippy::missing_errors_doc,
-    clippy::must_use_candidate,
-    reason = "traffic is sent for its effect, and if it cannot be sent the test fails by panicking"
-)]
-
 pub mod arrivals;
+pub mod frames;
 pub mod iperf;
 pub mod load;
 pub mod probe;

@@ -239,7 +239,7 @@ fn a_program_is_replaced_in_place_while_packets_pass() {
         load.join().expect("it sends")
     });
     // A packet that no program saw would be missing here.
-    assert_eq!(shaper.stats(&client(1).to_string()).sent_packets, sent.n_packets);
+    assert_eq!(shaper.stats(client(1)).sent_packets, sent.n_packets);
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn packets_that_wait_survive_a_second_up_and_a_change_of_needs() {
     // A rule of another destination that needs far more room in fq.
     shaper.run(&["set", &client(2).to_string(), "5gbit"]);
     assert!(held > 0, "nothing waited: {sent:?}");
-    let stats = shaper.stats(&client(1).to_string());
+    let stats = shaper.stats(client(1));
     assert!(
         receiver.wait_for(Duration::from_secs(20), |arrivals| arrivals.len() as u64
             >= stats.sent_packets),

@@ -6,16 +6,6 @@ use std::process::Command;
 
 use super::host::run;
 
-/// Panics unless this machine is there to be tested on.
-///
-/// The tests need `sch_fq`, root and a kernel log of their own: `cargo xtask lab` gives them a guest with all that.
-pub fn require() {
-    assert!(
-        std::env::var_os("SHAPER_LAB").is_some(),
-        "this test needs a guest of `cargo xtask test`; SHAPER_LAB=1 runs it here all the same"
-    );
-}
-
 /// A kernel release, by its first two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Release(pub u32, pub u32);

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 
-use super::guest;
 use crate::traffic::sys;
 
 /// A network namespace. Gone, with all it holds, when dropped.
@@ -26,7 +25,6 @@ impl Host {
     #[must_use]
     pub fn new(role: &str) -> Self {
         static N_HOSTS: AtomicU32 = AtomicU32::new(0);
-        guest::require();
         let n = N_HOSTS.fetch_add(1, Ordering::Relaxed);
         let name = format!("lab-{}-{n}-{role}", std::process::id());
         run(Command::new("ip").args(["netns", "add", &name]));

@@ -5,6 +5,18 @@ use std::process::Command;
 use super::Host;
 use super::host::run;
 
+/// What a cable must not do, by ethtool's names.
+const SEGMENTATION: [&str; 8] = [
+    "tso",
+    "tx-udp-segmentation",
+    "tx-gre-segmentation",
+    "tx-gre-csum-segmentation",
+    "tx-ipxip4-segmentation",
+    "tx-ipxip6-segmentation",
+    "tx-udp_tnl-segmentation",
+    "tx-udp_tnl-csum-segmentation",
+];
+
 /// Joins two hosts by a cable, with `n_queues` transmit queues at each end.
 ///
 /// Packets are cut to their size on the wire before they go through: super-packets cross a veth pair whole
@@ -19,10 +31,11 @@ pub fn cable(one: (&Host, &str), other: (&Host, &str), n_queues: u32) {
         peer.name()
     )]);
     for (host, name) in [one, other] {
-        host.output(
-            "ethtool",
-            &["-K", name, "tso", "off", "tx-udp-segmentation", "off"],
-        );
+        let mut ethtool = vec!["-K", name];
+        for feature in SEGMENTATION {
+            ethtool.extend([feature, "off"]);
+        }
+        host.output("ethtool", &ethtool);
         // Only `ip netns exec` shows the namespace's own interfaces under /sys.
         let rps = format!("for queue in /sys/class/net/{name}/queues/rx-*; do echo 1 >$queue/rps_cpus; done");
         run(Command::new("ip").args(["netns", "exec", host.name(), "sh", "-c", &rps]));

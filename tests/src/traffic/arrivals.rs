@@ -57,6 +57,22 @@ impl Arrivals {
         self.only(|arrival| arrival.ns >= from_ns)
     }
 
+    /// With packets that came less than `within` after the one before them joined to it: what was segments of
+    /// one packet when it departed is one arrival.
+    #[must_use]
+    pub fn joined(&self, within: Duration) -> Self {
+        let within_ns = nanoseconds(within);
+        let (mut joined, mut last_ns) = (Vec::<Arrival>::new(), 0);
+        for arrival in &self.0 {
+            match joined.last_mut() {
+                Some(group) if arrival.ns - last_ns < within_ns => group.wire_bytes += arrival.wire_bytes,
+                _ => joined.push(*arrival),
+            }
+            last_ns = arrival.ns;
+        }
+        Self(joined)
+    }
+
     /// Number of packets.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -121,6 +137,28 @@ impl Arrivals {
             burst = burst.max(sent as f64 - allowed - lowest);
         }
         burst
+    }
+
+    /// Longest time in which the destination had nothing to receive although all that came before would have been
+    /// through at `bits_per_second`: time that a sender with more to send has wasted.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "far fewer than 2^52 bytes and nanoseconds"
+    )]
+    pub fn longest_idle(&self, bits_per_second: f64) -> Duration {
+        let (mut through_ns, mut idle_ns) = (f64::INFINITY, 0_f64);
+        for arrival in &self.0 {
+            let ns = (arrival.ns - self.first_ns()) as f64;
+            idle_ns = idle_ns.max(ns - through_ns);
+            let busy_from_ns = if through_ns.is_finite() {
+                ns.max(through_ns)
+            } else {
+                ns
+            };
+            through_ns = busy_from_ns + arrival.wire_bytes as f64 * 8e9 / bits_per_second;
+        }
+        Duration::from_secs_f64(idle_ns / 1e9)
     }
 
     /// Longest time without an arrival.

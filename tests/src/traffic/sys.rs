@@ -149,6 +149,39 @@ fn link_address(name: &str, protocol: u16) -> io::Result<libc::sockaddr_ll> {
     Ok(address)
 }
 
+/// Opens the point-to-point device `name` and makes it if need be; it has a carrier as long as this is open.
+pub(crate) fn tun(name: &str) -> io::Result<OwnedFd> {
+    /// `TUNSETIFF`.
+    const SET_INTERFACE: u64 = 0x4004_54ca;
+    let tun = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")?;
+    // SAFETY: all zero is a valid request.
+    let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
+    for (to, from) in request
+        .ifr_name
+        .iter_mut()
+        .zip(name.bytes().take(libc::IFNAMSIZ - 1))
+    {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_TUN | libc::IFF_NO_PI).expect("flags have 16 bits");
+    // SAFETY: the request outlives the call and is what this command takes.
+    checked(unsafe { libc::ioctl(tun.as_raw_fd(), SET_INTERFACE, &raw const request) })?;
+    Ok(tun.into())
+}
+
+/// Sends a whole frame from a packet socket.
+pub(crate) fn send_frame(socket: &impl AsRawFd, frame: &[u8]) -> io::Result<()> {
+    // SAFETY: the frame outlives the call and its size is given.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
+    if sent < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Sends `payload` to `destination`, to leave at `departure_ns` of the clock that `SO_TXTIME` named.
 pub(crate) fn send_at(
     socket: &impl AsRawFd,

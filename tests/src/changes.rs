@@ -1,0 +1,150 @@
+//! Changes of the policy and of the program while packets flow: what must hold, whoever changes what and how often.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use shaper_common::names::{CLSACT_HANDLE, CLSACT_PRIORITY};
+use shaper_common::pacing::Limit;
+use shaper_common::rule::Key4;
+use shaper_user::policy::tables::{Entry, TableKey, Tables};
+
+use crate::lab::{Lab, Release, UPLINK, bpf, client};
+use crate::shaper::Shaper;
+use crate::traffic::{Arrivals, Load, Receiver, Sent};
+
+/// Everything that a change must not disturb: a destination under load.
+#[derive(Debug)]
+pub struct Disturbed {
+    /// What was sent while things changed.
+    pub sent: Sent,
+    /// What arrived of it.
+    pub arrivals: Arrivals,
+}
+
+impl Disturbed {
+    /// Lets `change` happen while `load` goes to [`client`] number 1, and panics if a packet of it was not seen by the
+    /// limit, overtook another, or was lost without being counted.
+    #[must_use]
+    pub fn by(lab: &Lab, shaper: &Shaper<'_>, load: &Load, change: impl FnOnce()) -> Self {
+        let receiver = Receiver::start(&lab.clients);
+        let before = shaper.stats(client(1));
+        let running = load.start(&lab.server);
+        assert!(receiver.wait_for(Duration::from_secs(10), |arrivals| arrivals.len() > 20));
+        change();
+        let sent = running.stop();
+        let arrivals = receiver.drain(Duration::from_millis(500));
+        let stats = shaper.stats(client(1));
+        let n_sent = stats.sent_packets - before.sent_packets;
+        let n_dropped = stats.dropped_packets - before.dropped_packets;
+        println!(
+            "{sent:?}: {n_sent} limited, {n_dropped} dropped, {} arrived",
+            arrivals.len()
+        );
+        assert_eq!(n_sent + n_dropped, sent.n_packets, "packets passed unlimited");
+        assert_eq!(arrivals.len() as u64, n_sent, "packets were lost on the way");
+        assert_eq!(arrivals.n_reordered(), 0);
+        Self { sent, arrivals }
+    }
+
+    /// Bits per second, once the burst was over.
+    #[must_use]
+    pub fn bits_per_second(&self) -> f64 {
+        self.arrivals
+            .settled(Duration::from_millis(300))
+            .bits_per_second()
+    }
+}
+
+/// Changes the limit of [`client`] number 1 `n` times, from one of `megabits` to the next, by writing the tables as
+/// `shaper set` does.
+pub fn change_rate(shaper: &Shaper<'_>, n: usize, megabits: &[u32]) {
+    let dataplane = shaper.dataplane();
+    for megabits in megabits.iter().cycle().take(n) {
+        let rate_bytes_per_sec = u64::from(*megabits) * 125_000;
+        let limit = Limit::new(rate_bytes_per_sec, 10_000_000, 200_000_000, None);
+        let tables = Tables::new(vec![(key(client(1)), Entry::Limited(limit))]);
+        dataplane.apply(&tables).expect("the kernel takes the tables");
+    }
+}
+
+fn key(destination: IpAddr) -> TableKey {
+    let address = match destination {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+    };
+    TableKey::Exact4(Key4 {
+        service: 0,
+        address: address.octets(),
+    })
+}
+
+/// Replaces the program on [`UPLINK`] by another build of itself and back, `n` times, in place.
+pub fn replace_program(lab: &Lab, shaper: &Shaper<'_>, n: usize) {
+    let pin = shaper.pin(&format!("prog_{UPLINK}"));
+    let one = bpf::open(&pin).expect("the program is pinned");
+    shaper.run(&["up", "-i", UPLINK, "--kernel-log", "1"]);
+    let other = bpf::open(&pin).expect("the program is pinned");
+    if Release::running() >= Release::V6_12 {
+        let link = bpf::open(&shaper.pin(&format!("link_{UPLINK}"))).expect("the link is pinned");
+        for program in [&one, &other].into_iter().cycle().take(n) {
+            bpf::update_link(&link, program).expect("the link stands");
+        }
+        return;
+    }
+    let pins = ["one", "other"].map(|name| shaper.pin("").join(format!("test_{name}")));
+    for (program, pin) in [one, other].iter().zip(&pins) {
+        bpf::pin(program, pin).expect("the BPF file system is there");
+    }
+    let mut batch = String::new();
+    for pin in pins.iter().cycle().take(n) {
+        let _ = writeln!(
+            batch,
+            "filter replace dev {UPLINK} egress protocol all pref {CLSACT_PRIORITY} handle {CLSACT_HANDLE:#x} bpf da \
+             object-pinned {}",
+            pin.display()
+        );
+    }
+    let file = std::env::temp_dir().join(format!("replace-{}", std::process::id()));
+    std::fs::write(&file, batch).expect("there is a place for temporary files");
+    lab.server
+        .output("tc", &["-batch", file.to_str().expect("ASCII")]);
+    for file in pins.iter().chain([&file]) {
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+/// Runs one of `commands` after the other, `n` in all, and kills each at a moment that differs each time, from the
+/// first to the last of what the first of them takes to end by itself.
+pub fn kill_at_random(shaper: &Shaper<'_>, commands: &[&[&str]], n: u32) {
+    let start = |args: &[&str]| {
+        let mut command = shaper.command(args);
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts")
+    };
+    let started = Instant::now();
+    let status = start(commands[0]).wait().expect("it is ours");
+    assert!(status.success(), "{:?}: {status}", commands[0]);
+    let longest = started.elapsed();
+    // A linear congruential generator: the same moments in every run.
+    let mut state = 1_u32;
+    let mut n_killed = 0;
+    for (args, _) in commands.iter().cycle().zip(0..n) {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let mut child = start(args);
+        thread::sleep(longest.mul_f64(f64::from(state >> 8) / f64::from(1 << 24)));
+        n_killed += u32::from(child.try_wait().expect("it is ours").is_none());
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    println!(
+        "{:?} takes {longest:?}; {n_killed} of {n} were killed before they had ended",
+        commands[0]
+    );
+    assert!(n_killed * 3 > n, "too few were killed to tell");
+}

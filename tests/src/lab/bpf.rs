@@ -1,0 +1,95 @@
+//! The `bpf` system call, as far as tests look behind the product's back.
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::path::Path;
+
+const BPF_OBJ_PIN: i32 = 6;
+const BPF_OBJ_GET: i32 = 7;
+const BPF_PROG_GET_NEXT_ID: i32 = 11;
+const BPF_MAP_GET_NEXT_ID: i32 = 12;
+const BPF_LINK_UPDATE: i32 = 29;
+const BPF_LINK_GET_NEXT_ID: i32 = 31;
+
+/// Room for the longest attributes that are used; the kernel takes zeros beyond those it knows.
+#[repr(C)]
+struct Attributes([u64; 16]);
+
+/// Opens what is pinned at `path`.
+pub fn open(path: &Path) -> io::Result<OwnedFd> {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?;
+    call_for_fd(BPF_OBJ_GET, &[path.as_ptr() as u64])
+}
+
+/// Pins a program at `path`.
+pub fn pin(program: &impl AsFd, path: &Path) -> io::Result<()> {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?;
+    call(BPF_OBJ_PIN, &[path.as_ptr() as u64, number(program).into()]).map(drop)
+}
+
+/// Puts another program in the place of a link's.
+pub fn update_link(link: &impl AsFd, program: &impl AsFd) -> io::Result<()> {
+    call(BPF_LINK_UPDATE, &[pair(number(link), number(program))]).map(drop)
+}
+
+/// How many programs, maps and links there are in the kernel.
+#[must_use]
+pub fn n_objects() -> [usize; 3] {
+    [BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID, BPF_LINK_GET_NEXT_ID].map(n_ids)
+}
+
+fn n_ids(command: i32) -> usize {
+    let (mut id, mut n) = (0_u32, 0);
+    while let Some(next) = next_id(command, id) {
+        (id, n) = (next, n + 1);
+    }
+    n
+}
+
+fn next_id(command: i32, id: u32) -> Option<u32> {
+    let mut attributes = Attributes([0; 16]);
+    attributes.0[0] = id.into();
+    system_call(command, &mut attributes).ok()?;
+    u32::try_from(attributes.0[0] >> 32).ok()
+}
+
+/// The number of a descriptor, as attributes hold it.
+pub(super) fn number(fd: &impl AsFd) -> u32 {
+    fd.as_fd().as_raw_fd().cast_unsigned()
+}
+
+/// Two 32-bit fields that follow each other.
+pub(super) fn pair(first: u32, second: u32) -> u64 {
+    u64::from(first) | u64::from(second) << 32
+}
+
+/// A command that returns a new descriptor.
+pub(super) fn call_for_fd(command: i32, words: &[u64]) -> io::Result<OwnedFd> {
+    let fd = RawFd::try_from(call(command, words)?).expect("descriptors are small");
+    // SAFETY: these commands return a new descriptor that has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Any other command.
+pub(super) fn call(command: i32, words: &[u64]) -> io::Result<i64> {
+    let mut attributes = Attributes([0; 16]);
+    attributes.0[..words.len()].copy_from_slice(words);
+    system_call(command, &mut attributes)
+}
+
+fn system_call(command: i32, attributes: &mut Attributes) -> io::Result<i64> {
+    // SAFETY: the attributes outlive the call, as does all that callers let them point to; the kernel checks them.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            &raw mut *attributes,
+            size_of::<Attributes>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}

@@ -1,0 +1,163 @@
+//! The policy of the script that shaper replaces: three clients with a limit of their own, one for all the rest, and
+//! one address that is exempt. TCP to all of them at once, by real `iperf3`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::lab::{DOWNLINK, Lab, UPLINK};
+use crate::shaper::Shaper;
+use crate::traffic::{Arrivals, Echo, Iperf, Probe, Tap};
+
+/// What each rule may send at once after a pause.
+pub const BURST_BYTES: f64 = 5_000.0;
+
+/// Address that is never limited.
+pub const EXEMPT: IpAddr = address(200);
+
+/// The policy as an operator writes it.
+pub const CONFIG: &str = r#"
+[defaults]
+burst = "5kB"
+
+[exempt]
+prefixes = ["192.168.1.200/32"]
+
+[[rule]]
+name = "first"
+destination = "192.168.1.101"
+rate = "128kbit"
+
+[[rule]]
+name = "second"
+destination = "192.168.1.102"
+rate = "512kbit"
+
+[[rule]]
+name = "third"
+destination = "192.168.1.103"
+rate = "32kbit"
+
+[[rule]]
+name = "rest"
+destination = "any"
+rate = "100mbit"
+"#;
+
+const fn address(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 168, 1, last))
+}
+
+/// A client, its limit, and what reached it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its address.
+    pub destination: IpAddr,
+    /// Its limit, in bits per second.
+    pub wanted: f64,
+    /// Every packet that reached it.
+    pub arrivals: Arrivals,
+    /// Bits of TCP payload per second, as iperf3 counted.
+    pub goodput: f64,
+}
+
+impl Client {
+    /// Bits per second on the wire, once its burst was over. Segments that departed as one packet count as one.
+    #[must_use]
+    pub fn measured(&self) -> f64 {
+        self.departures()
+            .settled(Duration::from_secs(2))
+            .bits_per_second()
+    }
+
+    /// The largest packet, all of its segments together.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "at most 64 KiB")]
+    pub fn largest_bytes(&self) -> f64 {
+        let sizes = self.departures().0.iter().map(|arrival| arrival.wire_bytes).max();
+        sizes.unwrap_or_default() as f64
+    }
+
+    /// By how many bytes more than the burst and one packet it exceeded its limit and half a percent, if ever.
+    #[must_use]
+    pub fn excess_bytes(&self) -> f64 {
+        let burst = self.arrivals.burst_bytes(self.wanted * 1.005);
+        (burst - BURST_BYTES - self.largest_bytes()).max(0.0)
+    }
+
+    /// Within 2 % of the limit, or one packet over the whole time, and never above it.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let seconds = self.arrivals.span().as_secs_f64();
+        let tolerance = (self.wanted * 0.02).max(self.largest_bytes() * 8.0 / seconds);
+        (self.measured() - self.wanted).abs() <= tolerance && self.excess_bytes() <= 0.0
+    }
+
+    /// Packets as they departed: those of a slow client are far apart, their segments are not.
+    fn departures(&self) -> Arrivals {
+        let slot = Duration::from_secs_f64(1514.0 * 8.0 / self.wanted);
+        self.arrivals.joined(slot / 4)
+    }
+}
+
+/// What was seen while all of them were sent to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The three, and one of the rest.
+    pub clients: Vec<Client>,
+    /// Round-trip times of the exempt address before.
+    pub before: Probe,
+    /// Round-trip times of the exempt address during.
+    pub during: Probe,
+}
+
+/// A server with clients 192.168.1.101 to 105 and the exempt address.
+#[must_use]
+pub fn lab() -> Lab {
+    let lab = Lab::new();
+    lab.server
+        .ip([format!("address add 192.168.1.1/24 dev {UPLINK}")]);
+    let addresses = [101, 102, 103, 104, 200].map(address);
+    lab.clients
+        .ip(addresses.map(|address| format!("address add {address}/24 dev {DOWNLINK}")));
+    lab
+}
+
+/// Sends TCP to everyone for `seconds`, with the policy in force. `say` is told what is being done.
+#[must_use]
+pub fn run(lab: &Lab, seconds: u32, say: &dyn Fn(&str)) -> Outcome {
+    let _echo = Echo::start(&lab.clients);
+    let probe = |n| Probe::run(&lab.server, EXEMPT, n, Duration::from_millis(20));
+    say("round-trip times to 192.168.1.200 while nothing else is sent");
+    let before = probe(100);
+    let wanted = [(101, 128e3), (102, 512e3), (103, 32e3), (104, 100e6)];
+    say("TCP by iperf3 to all clients at once, and round-trip times again");
+    let tap = Tap::start(&lab.clients, DOWNLINK);
+    let transfers: Vec<_> = wanted
+        .iter()
+        .zip(5201..)
+        .map(|(&(last, _), port)| Iperf::to(address(last), port, seconds).start(&lab.server, &lab.clients))
+        .collect();
+    let during = probe((seconds - 1) * 50);
+    let arrivals = tap.arrivals();
+    say("waiting for iperf3 to end");
+    let clients = wanted
+        .iter()
+        .zip(transfers)
+        .map(|(&(last, wanted), transfer)| Client {
+            destination: address(last),
+            wanted,
+            arrivals: arrivals.to(address(last)),
+            goodput: transfer.finish().bits_per_second,
+        });
+    Outcome {
+        clients: clients.collect(),
+        before,
+        during,
+    }
+}
+
+/// `shaper up` with the policy.
+#[must_use]
+pub fn shaper(lab: &Lab) -> Shaper<'_> {
+    Shaper::up_with(&lab.server, UPLINK, CONFIG)
+}
