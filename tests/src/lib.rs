@@ -13,6 +13,7 @@ pub mod lab;
 pub mod model;
 pub mod object;
 pub mod packet;
+pub mod plane;
 pub mod random;
 pub mod seed;
 pub mod shaper;

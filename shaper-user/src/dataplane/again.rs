@@ -1,6 +1,6 @@
 //! The options of a qdisc as it reports them, made into options that give the same qdisc again. Pure.
 
-use super::netlink::{append, attributes, u32_of};
+use super::attribute::{append, attributes, u32_of};
 
 /// Attributes that hold microseconds and are kept as multiples of 1024 ns, by kind.
 const COARSE_TIMES: [(&str, [u16; 3]); 2] = [
@@ -32,7 +32,7 @@ pub(super) fn options(kind: &str, reported: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::netlink::attribute;
+    use super::super::attribute::attribute;
     use super::*;
 
     /// What CoDel reports of a time it was given.

@@ -1,4 +1,4 @@
-//! The `bpf` system call, as far as aya does not offer it: batches, links with their interface, maps without types.
+//! The `bpf` system call, as far as aya does not offer it: pins, batches, maps without types.
 //!
 //! Nothing here asks the kernel for an object by id: that needs `CAP_SYS_ADMIN`, and shaper gets by without it.
 
@@ -8,13 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use aya_obj::generated::{bpf_attach_type, bpf_cmd};
-
-/// `BPF_F_BEFORE` without a relative program: first on the hook.
-const BPF_F_BEFORE: u32 = 1 << 3;
-
-/// The tcx hook after which a packet is queued.
-const TCX_EGRESS: u32 = bpf_attach_type::BPF_TCX_EGRESS as u32;
+use aya_obj::generated::bpf_cmd;
 
 /// What the kernel says of a map.
 #[repr(C)]
@@ -36,31 +30,12 @@ pub(super) struct ProgramInfo {
     pub(super) id: u32,
 }
 
-/// What the kernel says of a tcx link.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LinkInfo {
-    pub(super) kind: u32,
-    pub(super) id: u32,
-    pub(super) program_id: u32,
-    zero: u32,
-    /// Zero when the interface is gone or the link was detached by force.
-    pub(super) ifindex: u32,
-    pub(super) attach_type: u32,
-}
-
-/// The programs on a hook, in the order in which they run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Hook {
-    pub(super) program_ids: Vec<u32>,
-}
-
 /// One `bpf` system call.
 ///
 /// # Safety
 ///
 /// Every address in `attr` must be valid for what `cmd` does with it.
-unsafe fn call<A>(cmd: bpf_cmd, attr: &mut A) -> io::Result<i32> {
+pub(super) unsafe fn call<A>(cmd: bpf_cmd, attr: &mut A) -> io::Result<i32> {
     // SAFETY: `attr` is readable and writable for the length given; the caller vouches for the rest.
     let result = unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, &raw mut *attr, size_of::<A>()) };
     i32::try_from(result)
@@ -74,7 +49,7 @@ unsafe fn call<A>(cmd: bpf_cmd, attr: &mut A) -> io::Result<i32> {
 /// # Safety
 ///
 /// As for [`call`], and `cmd` must be one that returns a descriptor.
-unsafe fn call_for_fd<A>(cmd: bpf_cmd, attr: &mut A) -> io::Result<OwnedFd> {
+pub(super) unsafe fn call_for_fd<A>(cmd: bpf_cmd, attr: &mut A) -> io::Result<OwnedFd> {
     // SAFETY: the caller's.
     let fd = unsafe { call(cmd, attr) }?;
     // SAFETY: the kernel has just handed this descriptor to us alone.
@@ -85,7 +60,7 @@ unsafe fn call_for_fd<A>(cmd: bpf_cmd, attr: &mut A) -> io::Result<OwnedFd> {
     clippy::cast_sign_loss,
     reason = "a descriptor is not negative; the kernel's field is unsigned"
 )]
-fn raw(fd: BorrowedFd<'_>) -> u32 {
+pub(super) fn raw(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd() as u32
 }
 
@@ -134,7 +109,7 @@ struct InfoAttr {
 /// # Safety
 ///
 /// `T` must be plain old data that begins like the kernel's structure for this sort of descriptor.
-unsafe fn info<T: Default>(fd: BorrowedFd<'_>) -> io::Result<T> {
+pub(super) unsafe fn info<T: Default>(fd: BorrowedFd<'_>) -> io::Result<T> {
     let mut info = T::default();
     #[expect(clippy::cast_possible_truncation, reason = "a structure of a few words")]
     let mut attr = InfoAttr {
@@ -162,14 +137,7 @@ pub(super) fn program_info(fd: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
     unsafe { info(fd) }
 }
 
-/// Describes the tcx link behind `fd`; an error when it is something else.
-pub(super) fn link_info(fd: BorrowedFd<'_>) -> io::Result<LinkInfo> {
-    expect_kind(fd, "bpf_link")?;
-    // SAFETY: `LinkInfo` is the beginning of `bpf_link_info`, as a tcx link fills it.
-    unsafe { info(fd) }
-}
-
-fn expect_kind(fd: BorrowedFd<'_>, kind: &str) -> io::Result<()> {
+pub(super) fn expect_kind(fd: BorrowedFd<'_>, kind: &str) -> io::Result<()> {
     let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
     let name = link.to_string_lossy();
     if name
@@ -275,94 +243,4 @@ pub(super) unsafe fn batch(cmd: bpf_cmd, map: BorrowedFd<'_>, attr: &mut BatchAt
     attr.map_fd = raw(map);
     // SAFETY: the caller's.
     unsafe { call(cmd, attr) }.map(drop)
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct LinkCreateAttr {
-    program_fd: u32,
-    target_ifindex: u32,
-    attach_type: u32,
-    flags: u32,
-    relative: u32,
-    zero: u32,
-    expected_revision: u64,
-}
-
-/// Attaches a program to tcx egress, before all others. `EINVAL` from a kernel without tcx.
-pub(super) fn create_tcx_link(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> {
-    let mut attr = LinkCreateAttr {
-        program_fd: raw(program),
-        target_ifindex: ifindex,
-        attach_type: TCX_EGRESS,
-        flags: BPF_F_BEFORE,
-        ..LinkCreateAttr::default()
-    };
-    // SAFETY: the attribute holds no address.
-    unsafe { call_for_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
-}
-
-#[repr(C)]
-struct LinkUpdateAttr {
-    link_fd: u32,
-    program_fd: u32,
-    flags: u32,
-    old_program_fd: u32,
-}
-
-/// Replaces a link's program in place. `ENOLINK` when its interface is gone.
-pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
-    let mut attr = LinkUpdateAttr {
-        link_fd: raw(link),
-        program_fd: raw(program),
-        flags: 0,
-        old_program_fd: 0,
-    };
-    // SAFETY: the attribute holds no address.
-    unsafe { call(bpf_cmd::BPF_LINK_UPDATE, &mut attr) }.map(drop)
-}
-
-/// Detaches a link from its interface at once, whoever else may hold it.
-pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
-    let mut attr = raw(link);
-    // SAFETY: the attribute holds no address.
-    unsafe { call(bpf_cmd::BPF_LINK_DETACH, &mut attr) }.map(drop)
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct QueryAttr {
-    target_ifindex: u32,
-    attach_type: u32,
-    query_flags: u32,
-    attach_flags: u32,
-    program_ids: u64,
-    count: u32,
-    zero: u32,
-    program_attach_flags: u64,
-    link_ids: u64,
-    link_attach_flags: u64,
-    revision: u64,
-}
-
-/// The programs on an interface's tcx egress hook. `EINVAL` from a kernel without tcx.
-pub(super) fn query_tcx(ifindex: u32) -> io::Result<Hook> {
-    // The kernel allows 64 programs on a hook.
-    let mut ids = [0_u32; 64];
-    let mut attr = QueryAttr {
-        target_ifindex: ifindex,
-        attach_type: TCX_EGRESS,
-        program_ids: ids.as_mut_ptr() as u64,
-        count: 64,
-        ..QueryAttr::default()
-    };
-    // SAFETY: the kernel writes at most `count` numbers to `ids`.
-    match unsafe { call(bpf_cmd::BPF_PROG_QUERY, &mut attr) } {
-        Ok(_) => Ok(Hook {
-            program_ids: ids[..attr.count.min(64) as usize].to_vec(),
-        }),
-        // Nothing was ever attached there.
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Hook::default()),
-        Err(error) => Err(error),
-    }
 }

@@ -4,10 +4,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use shaper_common::names::{CLSACT_HANDLE, CLSACT_PRIORITY, PROGRAM};
 
+use super::attribute::{append, attribute, attributes, text_of, u32_of};
 use super::error::DataplaneError;
-use super::netlink::{
-    Answer, NLM_F_CREATE, Netlink, Refusal, Request, append, attribute, attributes, text_of, u32_of,
-};
+use super::netlink::{Answer, NLM_F_CREATE, Netlink, Refusal, Request};
 use super::qdisc::{self, CLSACT, Place, TCA_KIND, TCA_OPTIONS, TCMSG_LEN};
 
 const RTM_NEWTFILTER: u16 = 44;

@@ -1,7 +1,8 @@
 //! The network devices of this namespace, as the kernel lists them.
 
+use super::attribute::{attribute, attributes, text_of, u32_of};
 use super::error::DataplaneError;
-use super::netlink::{Answer, Netlink, Request, attribute, attributes, text_of, u32_of};
+use super::netlink::{Answer, Netlink, Request};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
@@ -128,7 +129,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::netlink::append;
+    use super::super::attribute::append;
     use super::*;
 
     fn named(name: &str) -> Device {

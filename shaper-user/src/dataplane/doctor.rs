@@ -3,21 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use super::bpf;
 use super::capability;
-use super::clsact;
-use super::device::{self, Device};
+use super::directory;
 use super::error::DataplaneError;
-use super::fq::FqOptions;
-use super::hold;
 use super::holding;
 use super::netlink::Netlink;
 use super::pins;
 use super::program::{self, ProgramOptions};
-use super::qdisc::{self, Place, Qdisc, ROOT};
-use super::topology;
+use super::qdisc::{self, Place, ROOT};
+use super::survey;
+use super::tcx;
 use crate::paths::Paths;
-use crate::policy::FqNeeds;
 
 /// How a thing was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +39,7 @@ pub struct Finding {
     pub remedy: String,
 }
 
-fn good(what: &'static str, found: impl Into<String>) -> Finding {
+pub(super) fn good(what: &'static str, found: impl Into<String>) -> Finding {
     Finding {
         what,
         fitness: Fitness::Good,
@@ -61,7 +57,7 @@ fn poor(what: &'static str, found: impl Into<String>, remedy: impl Into<String>)
     }
 }
 
-fn bad(what: &'static str, error: &DataplaneError) -> Finding {
+pub(super) fn bad(what: &'static str, error: &DataplaneError) -> Finding {
     let found = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
@@ -88,7 +84,7 @@ pub fn examine(paths: &Paths, interfaces: &[String]) -> Vec<Finding> {
     ];
     findings.extend(default_qdisc());
     findings.push(memory());
-    match Netlink::open().and_then(|mut netlink| examine_interfaces(&mut netlink, interfaces)) {
+    match Netlink::open().and_then(|mut netlink| survey::interfaces(&mut netlink, interfaces)) {
         Ok(of_interfaces) => findings.extend(of_interfaces),
         Err(error) => findings.push(bad("interfaces", &error)),
     }
@@ -140,7 +136,7 @@ fn bpffs(paths: &Paths) -> Finding {
         Ok(Some(_)) => good("bpffs", format!("{} is there, and ours", paths.bpffs.display())),
         Ok(None) => {
             let parent = paths.bpffs.parent().unwrap_or(Path::new("/"));
-            match pins::is_bpffs(parent) {
+            match directory::is_bpffs(parent) {
                 Ok(true) => good("bpffs", format!("mounted at {}", parent.display())),
                 Ok(false) => bad(
                     "bpffs",
@@ -210,7 +206,7 @@ fn program() -> Finding {
 
 fn hook() -> Finding {
     // The loopback is always there.
-    match bpf::query_tcx(1) {
+    match tcx::query(1) {
         Ok(_) => good("hook", "tcx"),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
             good("hook", "clsact (this kernel has no tcx)")
@@ -262,66 +258,4 @@ fn memory() -> Finding {
         ),
         _ => good("memory", "no limit on maps (RLIMIT_MEMLOCK does not matter)"),
     }
-}
-
-fn examine_interfaces(netlink: &mut Netlink, names: &[String]) -> Result<Vec<Finding>, DataplaneError> {
-    let devices = device::list(netlink)?;
-    let qdiscs = qdisc::list(netlink)?;
-    let mut findings = Vec::new();
-    for name in names {
-        match device::find(&devices, name) {
-            Ok(device) => {
-                findings.extend(
-                    topology::lowest(device, &devices)
-                        .into_iter()
-                        .map(|holder| queue(holder, &qdiscs)),
-                );
-                findings.push(neighbours(netlink, device)?);
-            }
-            Err(error) => findings.push(bad("interface", &error)),
-        }
-    }
-    Ok(findings)
-}
-
-fn queue(device: &Device, qdiscs: &[Qdisc]) -> Finding {
-    let needed = FqOptions::needed(
-        &FqNeeds {
-            limit_packets: 0,
-            flow_limit_packets: 0,
-            is_capped: false,
-        },
-        1,
-    );
-    let of_device = hold::of_device(qdiscs, device.ifindex);
-    let root = of_device
-        .iter()
-        .find(|qdisc| qdisc.parent == ROOT)
-        .map_or("none", |root| root.kind.as_str());
-    match holding::plan(device, &of_device, &needed) {
-        Ok(_) => good(
-            "interface",
-            format!(
-                "{}: {} queues, root qdisc {root}",
-                device.name, device.n_tx_queues
-            ),
-        ),
-        Err(error) => bad("interface", &error),
-    }
-}
-
-/// Other programs where ours runs.
-fn neighbours(netlink: &mut Netlink, device: &Device) -> Result<Finding, DataplaneError> {
-    let n_tcx = bpf::query_tcx(device.ifindex).map_or(0, |hook| hook.program_ids.len());
-    let filters = clsact::egress(netlink, device.ifindex)?;
-    let names: Vec<&str> = filters.iter().map(|filter| filter.name.as_str()).collect();
-    let name = &device.name;
-    Ok(good(
-        "programs",
-        format!(
-            "{name}: {n_tcx} on tcx egress, {} on clsact egress {}",
-            names.len(),
-            names.join(" ")
-        ),
-    ))
 }

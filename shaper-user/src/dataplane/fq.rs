@@ -1,6 +1,6 @@
 //! fq's options: what shaper needs of them, and how netlink carries them. Pure.
 
-use super::netlink::{append, attributes, u32_of};
+use super::attribute::{append, attributes, u32_of};
 use crate::policy::FqNeeds;
 
 const PLIMIT: u16 = 1;

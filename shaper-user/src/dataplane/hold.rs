@@ -1,5 +1,6 @@
 //! `fq` on the devices that hold the packets: remembered, put in place, verified, and taken back.
 
+use super::coverage::coverage;
 use super::device::Device;
 use super::error::DataplaneError;
 use super::fq::FqOptions;
@@ -84,7 +85,7 @@ impl Holding {
             carry_out(netlink, step).map_err(|refusal| self.refused(step, refusal))?;
         }
         let qdiscs = of_device(&qdisc::list(netlink)?, self.device.ifindex);
-        match holding::coverage(&self.device, &qdiscs, &self.needed).problem {
+        match coverage(&self.device, &qdiscs, &self.needed).problem {
             None => Ok(()),
             Some(problem) => Err(DataplaneError::FqOptions {
                 device: self.device.name.clone(),

@@ -1,5 +1,6 @@
 //! Plans for devices as they are found, and the way back.
 
+use super::super::coverage::coverage;
 use super::*;
 use crate::policy::FqNeeds;
 

@@ -10,6 +10,7 @@ use super::error::DataplaneError;
 use super::netlink::Netlink;
 use super::pins::{Pins, link_pin, program_pin};
 use super::record::{Hook, InterfaceRecord};
+use super::tcx;
 
 /// How a program came to be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +78,12 @@ fn attach_tcx(pins: &Pins, device: &Device, program: BorrowedFd<'_>) -> Result<O
     let refused = |error| DataplaneError::kernel(format!("attach to `{}` by tcx", device.name), error);
     let name = link_pin(&device.name);
     if let Some(link) = pins.open(&name)? {
-        let info = bpf::link_info(link.as_fd()).map_err(|error| DataplaneError::ForeignPin {
+        let info = tcx::link_info(link.as_fd()).map_err(|error| DataplaneError::ForeignPin {
             path: pins.path(&name),
             problem: error.to_string(),
         })?;
         if info.ifindex == device.ifindex {
-            match bpf::update_link(link.as_fd(), program) {
+            match tcx::update_link(link.as_fd(), program) {
                 Ok(()) => return Ok(Some(false)),
                 Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {}
                 Err(error) => return Err(refused(error)),
@@ -91,7 +92,7 @@ fn attach_tcx(pins: &Pins, device: &Device, program: BorrowedFd<'_>) -> Result<O
         // Of an interface of the same name that is gone.
         pins.take_away(&name)?;
     }
-    match bpf::create_tcx_link(program, device.ifindex) {
+    match tcx::create_link(program, device.ifindex) {
         Ok(link) => {
             pins.put(&name, link.as_fd())?;
             Ok(Some(true))
@@ -104,10 +105,10 @@ fn attach_tcx(pins: &Pins, device: &Device, program: BorrowedFd<'_>) -> Result<O
 fn detach_tcx(pins: &Pins, interface: &str) -> Result<(), DataplaneError> {
     let name = link_pin(interface);
     if let Some(link) = pins.open(&name)?
-        && bpf::link_info(link.as_fd()).is_ok()
+        && tcx::link_info(link.as_fd()).is_ok()
     {
         // It may be detached already, by force or with its interface; without the pin it goes in any case.
-        let _ = bpf::detach_link(link.as_fd());
+        let _ = tcx::detach_link(link.as_fd());
     }
     pins.take_away(&name)
 }
@@ -143,11 +144,11 @@ pub(super) fn position(
     let ids = match hook {
         Hook::Tcx => {
             let link = pins.open(&link_pin(&device.name))?;
-            let info = link.and_then(|link| bpf::link_info(link.as_fd()).ok());
+            let info = link.and_then(|link| tcx::link_info(link.as_fd()).ok());
             if info.is_none_or(|info| info.ifindex != device.ifindex || info.program_id != program_id) {
                 return Ok(None);
             }
-            let hook = bpf::query_tcx(device.ifindex).map_err(|error| {
+            let hook = tcx::query(device.ifindex).map_err(|error| {
                 DataplaneError::kernel(format!("list the programs on `{}`", device.name), error)
             })?;
             hook.program_ids

@@ -7,13 +7,16 @@
 
 mod again;
 mod attach;
+mod attribute;
 mod batch;
 mod bpf;
 mod buckets;
 mod capability;
 mod clsact;
+mod coverage;
 mod detach;
 mod device;
+mod directory;
 mod doctor;
 mod error;
 mod follow;
@@ -24,7 +27,9 @@ mod links;
 mod log;
 mod maps;
 mod netlink;
+mod open;
 mod pins;
+mod place;
 mod plan;
 mod program;
 mod qdisc;
@@ -32,21 +37,21 @@ mod record;
 mod room;
 mod slots;
 mod status;
+mod survey;
 mod tables;
+mod tcx;
 mod topology;
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use shaper_common::names::{self, LAYOUT_VERSION, MAGIC, PINNED_MAPS};
 use shaper_common::outcome::N_OUTCOMES;
 use shaper_common::rule::Meta;
 
-use self::bpf::MapInfo;
 use self::buckets::Buckets;
-use self::maps::{Map, difference, sum_per_cpu};
+use self::maps::{Map, sum_per_cpu};
 use self::pins::{Pins, Root};
 use self::plan::{entry, plan};
-use self::program::{Definition, Definitions};
+use self::program::Definitions;
 use self::slots::Slots;
 use crate::paths::Paths;
 use crate::policy::tables::Tables;
@@ -87,117 +92,6 @@ pub struct Applied {
 }
 
 impl Dataplane {
-    /// Opens what is pinned.
-    ///
-    /// # Errors
-    ///
-    /// [`DataplaneError::NotUp`] if nothing is pinned, or what makes the pins unusable.
-    pub fn open(paths: &Paths) -> Result<Self, DataplaneError> {
-        let root = Root::open(&paths.bpffs)?.ok_or(DataplaneError::NotUp)?;
-        let pins = root.pins()?.ok_or(DataplaneError::NotUp)?;
-        Self::check(root, pins, paths)
-    }
-
-    /// Opens what is pinned, or makes the maps if nothing is. The flag says that they were made.
-    ///
-    /// # Errors
-    ///
-    /// What makes the pins unusable, or the kernel's refusal; then nothing was changed.
-    pub fn create_or_open(paths: &Paths) -> Result<(Self, bool), DataplaneError> {
-        let root = Root::create(&paths.bpffs)?;
-        if let Some(pins) = root.pins()? {
-            return Ok((Self::check(root, pins, paths)?, false));
-        }
-        let draft = root.draft()?;
-        let made = Self::build(&draft).and_then(|()| root.publish(&draft));
-        match made {
-            Ok(pins) => Ok((Self::check(root, pins, paths)?, true)),
-            Err(error) => {
-                // The first error is the one to report.
-                let _ = draft.remove();
-                let _ = root.remove();
-                Err(error)
-            }
-        }
-    }
-
-    fn build(draft: &Pins) -> Result<(), DataplaneError> {
-        let definitions = Definitions::read()?;
-        for name in PINNED_MAPS.into_iter().chain([pins::LOGS]) {
-            make_map(draft, definitions.get(name), name)?;
-        }
-        let meta: Map<u32, Meta> = open_map(draft, &definitions, names::META)?;
-        let says = Meta {
-            magic: MAGIC,
-            layout_version: LAYOUT_VERSION,
-            build_id: 0,
-        };
-        meta.put(&0, &says)
-            .map_err(|error| DataplaneError::kernel("write the map META", error))?;
-        Self::buckets(draft, &definitions)?.ensure(0).map(drop)
-    }
-
-    fn buckets(pins: &Pins, definitions: &Definitions) -> Result<Buckets, DataplaneError> {
-        let outer = open_map(pins, definitions, names::BUCKETS)?;
-        Ok(Buckets::new(
-            outer,
-            definitions.inner(names::BUCKETS),
-            pins.clone(),
-        ))
-    }
-
-    fn check(root: Root, pins: Pins, paths: &Paths) -> Result<Self, DataplaneError> {
-        let definitions = Definitions::read()?;
-        let meta: Map<u32, Meta> = open_map(&pins, &definitions, names::META)?;
-        let says = meta
-            .get(&0)
-            .map_err(|error| DataplaneError::kernel("read the map META", error))?;
-        let says = says.unwrap_or_default();
-        if says.magic != MAGIC || says.layout_version != LAYOUT_VERSION {
-            let problem = "it does not say that shaper made these pins".into();
-            return Err(DataplaneError::ForeignPin {
-                path: pins.path(names::META),
-                problem,
-            });
-        }
-        for name in PINNED_MAPS {
-            open_checked(&pins, &definitions, name)?;
-        }
-        let slots = Slots {
-            active: open_map(&pins, &definitions, names::ACTIVE)?,
-            policies: open_map(&pins, &definitions, names::POLICIES)?,
-            exact4: open_map(&pins, &definitions, names::EXACT4)?,
-            exact6: open_map(&pins, &definitions, names::EXACT6)?,
-            prefix4: open_map(&pins, &definitions, names::PREFIX4)?,
-            prefix6: open_map(&pins, &definitions, names::PREFIX6)?,
-            pins: pins.clone(),
-        };
-        let buckets = Self::buckets(&pins, &definitions)?;
-        let totals = open_checked(&pins, &definitions, names::TOTALS)?;
-        Ok(Self {
-            root,
-            pins,
-            definitions,
-            slots,
-            buckets,
-            totals,
-            meta,
-            paths: paths.clone(),
-        })
-    }
-
-    /// Says in the pins which object was loaded last.
-    fn say_build_id(&self) -> Result<(), DataplaneError> {
-        let says = Meta {
-            magic: MAGIC,
-            layout_version: LAYOUT_VERSION,
-            build_id: build_id(),
-        };
-        self.meta
-            .put(&0, &says)
-            .map_err(|error| DataplaneError::kernel("write the map META", error))
-    }
-
     /// What is in force.
     ///
     /// # Errors
@@ -269,45 +163,6 @@ impl Dataplane {
 pub fn interface_names() -> Result<Vec<String>, DataplaneError> {
     let devices = device::list(&mut netlink::Netlink::open()?)?;
     Ok(devices.into_iter().map(|device| device.name).collect())
-}
-
-/// Makes and pins the map `name`, with nothing in it.
-fn make_map(pins: &Pins, definition: Definition, name: &str) -> Result<(), DataplaneError> {
-    let refused = |error| DataplaneError::kernel(format!("make the map {name}"), error);
-    let template = definition
-        .inner
-        .map(|inner| bpf::create_map(&inner, name, None))
-        .transpose()
-        .map_err(refused)?;
-    let template = template.as_ref().map(AsFd::as_fd);
-    let map = bpf::create_map(&definition.map, name, template).map_err(refused)?;
-    pins.put(name, map.as_fd())
-}
-
-/// The pinned map `name`, known to be as the object defines it.
-fn open_checked(pins: &Pins, definitions: &Definitions, name: &str) -> Result<OwnedFd, DataplaneError> {
-    let foreign = |problem| DataplaneError::ForeignPin {
-        path: pins.path(name),
-        problem,
-    };
-    let fd = pins.open(name)?.ok_or_else(|| foreign("it is missing".into()))?;
-    let found: MapInfo = bpf::map_info(fd.as_fd()).map_err(|error| foreign(error.to_string()))?;
-    match difference(&found, &definitions.get(name).map) {
-        None => Ok(fd),
-        Some(problem) => Err(foreign(problem)),
-    }
-}
-
-fn open_map<K: aya::Pod, V: aya::Pod>(
-    pins: &Pins,
-    definitions: &Definitions,
-    name: &str,
-) -> Result<Map<K, V>, DataplaneError> {
-    let fd = open_checked(pins, definitions, name)?;
-    Map::new(fd).map_err(|problem| DataplaneError::ForeignPin {
-        path: pins.path(name),
-        problem,
-    })
 }
 
 /// The clock that the program and fq use.

@@ -2,11 +2,9 @@
 //!
 //! Which one goes where is decided in [`holding`](super::holding).
 
+use super::attribute::{attribute, attributes, text_of, u32_of};
 use super::error::DataplaneError;
-use super::netlink::{
-    Answer, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Netlink, Refusal, Request, attribute, attributes,
-    text_of, u32_of,
-};
+use super::netlink::{Answer, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Netlink, Refusal, Request};
 
 const RTM_NEWQDISC: u16 = 36;
 const RTM_DELQDISC: u16 = 37;

@@ -1,9 +1,9 @@
 //! Is everything in place? As the kernel tells it, not as it was once made.
 
+use super::coverage::coverage;
 use super::device::{self, Device};
 use super::error::DataplaneError;
 use super::hold;
-use super::holding;
 use super::links;
 use super::netlink::Netlink;
 use super::qdisc::{self, Qdisc};
@@ -123,7 +123,7 @@ impl Dataplane {
         }
         for holder in topology::lowest(device, devices) {
             let of_device = hold::of_device(qdiscs, holder.ifindex);
-            let coverage = holding::coverage(holder, &of_device, &hold::needed(needs, holder));
+            let coverage = coverage(holder, &of_device, &hold::needed(needs, holder));
             status.n_fq += coverage.n_fq;
             status.n_queues += coverage.n_queues;
             if let Some(problem) = coverage.problem {

@@ -1,77 +1,11 @@
 //! Programs, links and pins: made whole, followed wherever their interface goes, and taken away without a trace.
 
 use std::os::unix::process::CommandExt;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
-use shaper_tests::lab::guest::Release;
 use shaper_tests::lab::qdisc::Qdisc;
-use shaper_tests::lab::{Lab, UPLINK, client};
+use shaper_tests::lab::{Lab, UPLINK};
+use shaper_tests::plane::{assert_objects, filters, hooks, objects, qdiscs};
 use shaper_tests::shaper::Shaper;
-use shaper_tests::traffic::Load;
-
-/// What leaks, leaks each time; each time the verifier takes seconds in a guest.
-const N_ROUNDS: usize = 25;
-
-/// Programs, maps and links in the kernel.
-fn objects() -> (usize, usize, usize) {
-    (
-        aya::programs::loaded_programs().count(),
-        aya::maps::loaded_maps().count(),
-        aya::programs::loaded_links().count(),
-    )
-}
-
-/// Waits for the kernel to free what nobody refers to any more.
-fn assert_objects(before: (usize, usize, usize)) {
-    let begun = Instant::now();
-    while objects() != before {
-        assert!(
-            begun.elapsed() < Duration::from_secs(10),
-            "{:?} instead of {before:?}",
-            objects()
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn filters(lab: &Lab) -> String {
-    lab.server
-        .output("tc", &["filter", "show", "dev", UPLINK, "egress"])
-}
-
-fn qdiscs(lab: &Lab) -> Vec<String> {
-    Qdisc::list(&lab.server, UPLINK)
-        .into_iter()
-        .map(|qdisc| qdisc.kind + &qdisc.handle)
-        .collect()
-}
-
-/// The hooks that this kernel has.
-fn hooks() -> &'static [&'static str] {
-    if Release::running() >= Release::V6_12 {
-        &["tcx", "clsact"]
-    } else {
-        &["clsact"]
-    }
-}
-
-#[test]
-fn up_and_down_again_and_again_leave_nothing_behind() {
-    let lab = Lab::with_queues(2);
-    let shaper = Shaper::new(&lab.server);
-    shaper.configure("[[rule]]\ndestination = \"10.1.0.1\"\nrate = \"1mbit\"\n");
-    let (before, qdiscs_before) = (objects(), qdiscs(&lab));
-    for n in 0..N_ROUNDS {
-        let hook = hooks()[n % hooks().len()];
-        shaper.run(&["up", "-i", UPLINK, "--attach", hook]);
-        shaper.run(&["down"]);
-    }
-    assert_objects(before);
-    assert_eq!(qdiscs(&lab), qdiscs_before);
-    assert_eq!(filters(&lab), "");
-    assert!(shaper.run(&["down"]).contains("already down"));
-}
 
 #[test]
 fn it_runs_first_on_either_hook_and_says_when_it_does_not() {
@@ -216,60 +150,6 @@ fn above_and_below_are_not_both_shaped_and_fq_is_below() {
         "{output:?}"
     );
     assert_eq!(shaper.status()["is_degraded"], false);
-}
-
-#[test]
-fn a_program_is_replaced_in_place_while_packets_pass() {
-    let lab = Lab::new();
-    let shaper = Shaper::up_with(&lab.server, UPLINK, "");
-    shaper.run(&["set", &client(1).to_string(), "10gbit"]);
-    let load = Load::to(client(1)).bits_per_second(2_000_000);
-    let sent = std::thread::scope(|scope| {
-        let load = scope.spawn(|| load.run(&lab.server, Duration::from_secs(12)));
-        let mut n_replaced = 0;
-        while !load.is_finished() {
-            // A constant differs, so the program does.
-            let level = if n_replaced % 2 == 0 { "1" } else { "0" };
-            let said = shaper.run(&["up", "-i", UPLINK, "--kernel-log", level]);
-            assert!(said.contains("replaced in place"), "{said}");
-            n_replaced += 1;
-        }
-        println!("replaced {n_replaced} times");
-        assert!(n_replaced >= 5);
-        load.join().expect("it sends")
-    });
-    // A packet that no program saw would be missing here.
-    assert_eq!(shaper.stats(client(1)).sent_packets, sent.n_packets);
-}
-
-#[test]
-fn whatever_kills_up_the_next_one_works_and_down_leaves_nothing() {
-    let lab = Lab::with_queues(2);
-    let shaper = Shaper::new(&lab.server);
-    shaper.configure("[[rule]]\ndestination = \"any\"\nrate = \"100mbit\"\n");
-    let (before, qdiscs_before) = (objects(), qdiscs(&lab));
-    let begun = Instant::now();
-    shaper.run(&["up", "-i", UPLINK]);
-    let whole = begun.elapsed();
-    shaper.run(&["down"]);
-    for n in 0..12 {
-        let mut child = shaper
-            .command(&["up", "-i", UPLINK])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("it is there");
-        std::thread::sleep(whole * n / 12);
-        child.kill().expect("it was started");
-        child.wait().expect("it was started");
-        if n % 2 == 0 {
-            shaper.run(&["up", "-i", UPLINK]);
-            assert_eq!(shaper.status()["is_degraded"], false, "killed after {n}/12");
-        }
-        shaper.run(&["down"]);
-        assert_eq!(qdiscs(&lab), qdiscs_before, "killed after {n}/12");
-    }
-    assert_objects(before);
-    assert_eq!(filters(&lab), "");
 }
 
 #[test]

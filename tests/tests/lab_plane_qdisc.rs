@@ -7,10 +7,11 @@ use shaper_tests::lab::{Lab, UPLINK, client};
 use shaper_tests::shaper::Shaper;
 use shaper_tests::traffic::{Load, Receiver};
 
-/// What `tc` shows, but for counters.
+/// What `tc` shows, but for counters and for clsact, which holds no packet.
 fn shown(lab: &Lab) -> Vec<(String, String, String, String)> {
     let mut shown: Vec<_> = Qdisc::list(&lab.server, UPLINK)
         .into_iter()
+        .filter(|qdisc| qdisc.kind != "clsact")
         .map(|qdisc| {
             let parent = qdisc.json["parent"].as_str().unwrap_or("root").to_owned();
             (

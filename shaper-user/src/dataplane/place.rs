@@ -1,0 +1,73 @@
+//! Where a table of a policy slot stands: in a map of maps, and pinned beside it.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use super::bpf;
+use super::error::DataplaneError;
+use super::maps::Map;
+use super::pins::Pins;
+
+/// One table of one slot.
+pub(super) struct Place<'a> {
+    pub(super) outer: &'a Map<u32, u32>,
+    pub(super) name: &'static str,
+    pub(super) slot: u32,
+    pub(super) pins: &'a Pins,
+}
+
+impl Place<'_> {
+    fn pin_name(&self) -> String {
+        format!("{}_{}", self.name, self.slot)
+    }
+
+    fn refused(&self, error: io::Error) -> DataplaneError {
+        DataplaneError::kernel(format!("change the map {}", self.name), error)
+    }
+
+    /// The id of the table that stands here.
+    pub(super) fn id(&self) -> Result<Option<u32>, DataplaneError> {
+        self.outer.get(&self.slot).map_err(|error| self.refused(error))
+    }
+
+    /// The table that stands here, by its pin.
+    pub(super) fn open(&self) -> Result<Option<OwnedFd>, DataplaneError> {
+        let Some(id) = self.id()? else { return Ok(None) };
+        let problem = match self.pins.open(&self.pin_name())? {
+            None => "it is missing".into(),
+            Some(fd) => match bpf::map_info(fd.as_fd()) {
+                Ok(info) if info.id == id => return Ok(Some(fd)),
+                Ok(_) => "it is not the table in force".into(),
+                Err(error) => error.to_string(),
+            },
+        };
+        Err(DataplaneError::ForeignPin {
+            path: self.pins.path(&self.pin_name()),
+            problem,
+        })
+    }
+
+    /// Puts a table here, or nothing. Waits until no program runs that began before, unless there is nothing to do.
+    pub(super) fn put(&self, table: Option<&OwnedFd>) -> Result<(), DataplaneError> {
+        let Some(fd) = table else {
+            if self.id()?.is_some() {
+                self.outer
+                    .delete(&self.slot)
+                    .map_err(|error| self.refused(error))?;
+            }
+            return self.pins.take_away(&self.pin_name());
+        };
+        let id = bpf::map_info(fd.as_fd()).map_err(|error| self.refused(error))?.id;
+        self.pins.put(&self.pin_name(), fd.as_fd())?;
+        if self.id()? == Some(id) {
+            return Ok(());
+        }
+        #[expect(
+            clippy::cast_sign_loss,
+            reason = "a descriptor is not negative; the kernel's field is unsigned"
+        )]
+        self.outer
+            .put(&self.slot, &(fd.as_raw_fd() as u32))
+            .map_err(|error| self.refused(error))
+    }
+}

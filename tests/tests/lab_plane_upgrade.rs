@@ -1,0 +1,88 @@
+//! What comes and goes: programs replaced under load, commands that are killed, nothing left behind.
+
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use shaper_tests::lab::{Lab, UPLINK, client};
+use shaper_tests::plane::{assert_objects, filters, hooks, objects, qdiscs};
+use shaper_tests::shaper::Shaper;
+use shaper_tests::traffic::Load;
+
+/// What leaks, leaks each time; each time the verifier takes seconds in a guest.
+const N_ROUNDS: usize = 25;
+
+#[test]
+fn up_and_down_again_and_again_leave_nothing_behind() {
+    let lab = Lab::with_queues(2);
+    let shaper = Shaper::new(&lab.server);
+    shaper.configure("[[rule]]\ndestination = \"10.1.0.1\"\nrate = \"1mbit\"\n");
+    let (before, qdiscs_before) = (objects(), qdiscs(&lab));
+    for n in 0..N_ROUNDS {
+        let hook = hooks()[n % hooks().len()];
+        shaper.run(&["up", "-i", UPLINK, "--attach", hook]);
+        shaper.run(&["down"]);
+    }
+    assert_objects(before);
+    assert_eq!(qdiscs(&lab), qdiscs_before);
+    assert_eq!(filters(&lab), "");
+    assert!(shaper.run(&["down"]).contains("already down"));
+}
+
+#[test]
+fn a_program_is_replaced_in_place_while_packets_pass() {
+    let lab = Lab::new();
+    let shaper = Shaper::up_with(&lab.server, UPLINK, "");
+    shaper.run(&["set", &client(1).to_string(), "10gbit"]);
+    let is_over = AtomicBool::new(false);
+    let n_sent = std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut n_sent = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let load = Load::to(client(1)).bits_per_second(2_000_000);
+                n_sent += load.run(&lab.server, Duration::from_secs(1)).n_packets;
+            }
+            n_sent
+        });
+        for n in 0..5 {
+            // A constant differs, so the program does.
+            let level = if n % 2 == 0 { "1" } else { "0" };
+            let said = shaper.run(&["up", "-i", UPLINK, "--kernel-log", level]);
+            assert!(said.contains("replaced in place"), "{said}");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        load.join().expect("it sends")
+    });
+    // A packet that no program saw would be missing here.
+    assert_eq!(shaper.stats(client(1)).sent_packets, n_sent);
+}
+
+#[test]
+fn whatever_kills_up_the_next_one_works_and_down_leaves_nothing() {
+    let lab = Lab::with_queues(2);
+    let shaper = Shaper::new(&lab.server);
+    shaper.configure("[[rule]]\ndestination = \"any\"\nrate = \"100mbit\"\n");
+    let (before, qdiscs_before) = (objects(), qdiscs(&lab));
+    let begun = Instant::now();
+    shaper.run(&["up", "-i", UPLINK]);
+    let whole = begun.elapsed();
+    shaper.run(&["down"]);
+    for n in 0..12 {
+        let mut child = shaper
+            .command(&["up", "-i", UPLINK])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it is there");
+        std::thread::sleep(whole * n / 12);
+        child.kill().expect("it was started");
+        child.wait().expect("it was started");
+        if n % 2 == 0 {
+            shaper.run(&["up", "-i", UPLINK]);
+            assert_eq!(shaper.status()["is_degraded"], false, "killed after {n}/12");
+        }
+        shaper.run(&["down"]);
+        assert_eq!(qdiscs(&lab), qdiscs_before, "killed after {n}/12");
+    }
+    assert_objects(before);
+    assert_eq!(filters(&lab), "");
+}
