@@ -86,3 +86,29 @@ fn whatever_kills_up_the_next_one_works_and_down_leaves_nothing() {
     assert_objects(before);
     assert_eq!(filters(&lab), "");
 }
+
+#[test]
+fn pins_of_another_layout_are_replaced_and_the_program_with_them() {
+    let lab = Lab::new();
+    for hook in hooks() {
+        let shaper = Shaper::new(&lab.server);
+        let up = ["up", "-i", UPLINK, "--attach", hook];
+        shaper.run(&up);
+        let pin = shaper.pin("META");
+        let pins = pin.ancestors().nth(2).expect("two directories above a pin");
+        std::fs::rename(pins.join("v1"), pins.join("v0")).expect("pins can be renamed");
+        assert_eq!(shaper.try_run(&["status"]).status.code(), Some(6));
+        // A failure leaves the other layout in force.
+        let with_another = format!("{UPLINK},missing");
+        assert!(!shaper.try_run(&["up", "-i", &with_another]).status.success());
+        assert!(pins.join("v0").exists() && !pins.join("v1").exists());
+        let said = shaper.run(&up);
+        assert!(said.contains("replaced in place"), "{said}");
+        assert!(!pins.join("v0").exists());
+        let status = shaper.status();
+        assert_eq!(status["is_degraded"], false, "{status}");
+        assert_eq!(status["interfaces"][0]["programs_on_hook"], 1);
+        shaper.run(&["down"]);
+        assert!(!pins.exists());
+    }
+}

@@ -52,9 +52,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         Err(error) => {
             // The error that stopped us is the one to report.
             let _ = if is_made {
-                dataplane::take_down(&context.paths)
-                    .map_err(Into::into)
-                    .and_then(|_| change.forget())
+                give_up(dataplane, &change)
             } else {
                 change.commit(&dataplane, &before).map(drop)
             };
@@ -63,6 +61,14 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     };
     for attached in &attached {
         describe(attached, context, out)?;
+    }
+    Ok(())
+}
+
+/// Nothing was up before, or another layout was, whose policy is then what runs.
+fn give_up(dataplane: Dataplane, change: &Change) -> anyhow::Result<()> {
+    if dataplane.give_up()? {
+        change.forget()?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::error::DataplaneError;
 use super::hold::{self, Holding};
 use super::links;
 use super::netlink::Netlink;
-use super::pins::program_pin;
+use super::pins::{Pins, link_pin, program_pin};
 use super::program::{self, ProgramOptions, build_id};
 use super::record::{Hook, InterfaceRecord, NeedsRecord, Record};
 use super::topology;
@@ -67,6 +67,7 @@ struct Target {
 struct Undo {
     attached: Vec<(Device, InterfaceRecord)>,
     held: Vec<Device>,
+    adopted: Vec<(String, Pins)>,
 }
 
 impl Dataplane {
@@ -82,12 +83,7 @@ impl Dataplane {
         // Everything that can be refused without a change comes first.
         let mut targets = targets(request, &before, &devices)?;
         refuse_shared_paths(&targets, &devices)?;
-        let mut holders: Vec<&Device> = targets
-            .iter()
-            .flat_map(|target| topology::lowest(&target.device, &devices))
-            .collect();
-        holders.sort_by_key(|device| device.ifindex);
-        holders.dedup_by_key(|device| device.ifindex);
+        let holders = topology::lowest_of_all(targets.iter().map(|target| &target.device), &devices);
         let holdings = hold::plan(&mut netlink, &holders, &request.needs)?;
         for target in &mut targets {
             self.load(&mut netlink, target, &before, request.hook)?;
@@ -165,6 +161,9 @@ impl Dataplane {
             let mut done = Done::Nothing;
             if let Some(ebpf) = &mut target.program {
                 let fd = program::descriptor(ebpf)?;
+                if let Some(other) = self.adopt(&name)? {
+                    undo.adopted.push((name.clone(), other));
+                }
                 let present = record.interface.get(&name);
                 let link = links::attach(netlink, &self.pins, &target.device, fd, present, request.hook)?;
                 target.wanted.hook = link.hook;
@@ -200,6 +199,9 @@ impl Dataplane {
     fn undo(&self, netlink: &mut Netlink, undo: &Undo, record: &Record, before: &Record) {
         for (device, attached) in &undo.attached {
             let _ = links::detach(netlink, &self.pins, &device.name, Some(device), Some(attached));
+        }
+        for (interface, other) in &undo.adopted {
+            let _ = other.adopt(&self.pins, &link_pin(interface));
         }
         for device in &undo.held {
             if let Some(held) = record.device.get(&device.name) {

@@ -1,5 +1,6 @@
 //! `down`: everything that shaper made goes, and what was there before comes back.
 
+use super::Dataplane;
 use super::device;
 use super::error::DataplaneError;
 use super::hold;
@@ -8,6 +9,7 @@ use super::netlink::Netlink;
 use super::pins::Root;
 use super::record::Record;
 use crate::paths::Paths;
+use crate::store::StoreError;
 
 /// Takes away everything that shaper made, as far as it is still there. `false` if there was nothing; the texts say
 /// what was left alone.
@@ -17,10 +19,18 @@ use crate::paths::Paths;
 /// The first refusal; whatever else could be taken away is gone.
 pub fn take_down(paths: &Paths) -> Result<(bool, Vec<String>), DataplaneError> {
     let root = Root::open(&paths.bpffs)?;
-    let record = Record::read(paths)?;
+    let mut notes = Vec::new();
+    let record = match Record::read(paths) {
+        Err(DataplaneError::Store(error @ StoreError::Damaged { .. })) => {
+            notes.push(format!(
+                "{error}: what was there before is not known, the kernel's default comes back"
+            ));
+            Record::default()
+        }
+        record => record?,
+    };
     let mut netlink = Netlink::open()?;
     let devices = device::list(&mut netlink)?;
-    let mut notes = Vec::new();
     let mut first_error = None;
     let mut keep = |result: Result<(), DataplaneError>| {
         if let Err(error) = result {
@@ -73,4 +83,22 @@ pub fn take_down(paths: &Paths) -> Result<(bool, Vec<String>), DataplaneError> {
     first_error.map_or(Ok(()), Err)?;
     Record::remove(paths)?;
     Ok((was_up, notes))
+}
+
+impl Dataplane {
+    /// Lets go of the maps that this run has made, and has not attached anything to. `false` if another layout is
+    /// in force, which stays so.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the kernel refuses.
+    pub fn give_up(self) -> Result<bool, DataplaneError> {
+        self.pins.remove()?;
+        let is_alone = self.root.others()?.is_empty();
+        if is_alone {
+            self.root.remove()?;
+            Record::remove(&self.paths)?;
+        }
+        Ok(is_alone)
+    }
 }

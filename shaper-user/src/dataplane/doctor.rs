@@ -95,19 +95,32 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
+/// The oldest kernel that was tried.
+pub(super) const OLDEST: (u32, u32) = (6, 1);
+
+fn release() -> String {
+    read("/proc/sys/kernel/osrelease").unwrap_or_default()
+}
+
+/// The first two numbers of the kernel's release. Distributions put newer features into older kernels: it explains a
+/// refusal, and decides nothing.
+pub(super) fn kernel_version() -> (u32, u32) {
+    version(&release())
+}
+
+fn version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+    (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    )
+}
+
 fn kernel() -> Finding {
-    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|number| number.parse::<u32>().ok());
-    let version = (
-        numbers.next().unwrap_or_default(),
-        numbers.next().unwrap_or_default(),
-    );
-    if version >= (6, 1) {
+    let release = release();
+    if version(&release) >= OLDEST {
         good("kernel", release)
     } else {
-        // Distributions put newer features into older kernels: the checks below tell.
         poor("kernel", release, "Linux 6.1 is the oldest that was tried")
     }
 }
@@ -257,5 +270,18 @@ fn memory() -> Finding {
             "large policies need more: raise MemoryMax",
         ),
         _ => good("memory", "no limit on maps (RLIMIT_MEMLOCK does not matter)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_two_numbers_and_whatever_follows() {
+        assert_eq!(version("6.12.107+deb13-cloud-amd64"), (6, 12));
+        assert_eq!(version("7.3-rc1"), (7, 3));
+        assert!(version("5.15.0-91-generic") < OLDEST && version("6.1.0-56-cloud") >= OLDEST);
+        assert_eq!(version(""), (0, 0));
     }
 }

@@ -5,28 +5,21 @@ use std::collections::BTreeMap;
 use super::Dataplane;
 use super::device::Device;
 use super::error::DataplaneError;
-use super::pins::{link_pin, program_pin};
+use super::pins::{Pins, link_pin, program_pin};
 use super::record::{InterfaceRecord, Record};
 
 impl Dataplane {
-    /// Brings the record and the pins up to what has happened to the interfaces since, and takes over the links of
-    /// other layouts.
+    /// Brings the record and the pins up to what has happened to the interfaces since. Interfaces of other layouts
+    /// become ours.
     pub(super) fn follow(&self, mut record: Record, devices: &[Device]) -> Result<Record, DataplaneError> {
         for other in self.root.others()? {
             for interface in other.interfaces()? {
-                if other.open(&link_pin(&interface))?.is_some()
-                    && self.pins.open(&link_pin(&interface))?.is_none()
-                {
-                    self.pins.adopt(&other, &link_pin(&interface))?;
-                }
                 if let Some(device) = devices.iter().find(|device| device.name == interface) {
-                    record
-                        .interface
-                        .entry(interface)
-                        .or_insert_with(|| InterfaceRecord {
-                            ifindex: device.ifindex,
-                            ..InterfaceRecord::default()
-                        });
+                    let found = InterfaceRecord {
+                        ifindex: device.ifindex,
+                        ..InterfaceRecord::default()
+                    };
+                    record.interface.entry(interface).or_insert(found);
                 }
             }
         }
@@ -54,9 +47,26 @@ impl Dataplane {
             }
         }
         record.interface = interfaces;
-        record
-            .device
-            .retain(|_, device| devices.iter().any(|present| present.ifindex == device.ifindex));
+        let held = std::mem::take(&mut record.device).into_values();
+        record.device = held
+            .filter_map(|held| {
+                let device = devices.iter().find(|device| device.ifindex == held.ifindex)?;
+                Some((device.name.clone(), held))
+            })
+            .collect();
         Ok(record)
+    }
+
+    /// Takes over the link that another layout has for `interface`, so that its program can be replaced in place.
+    /// Says whose it was.
+    pub(super) fn adopt(&self, interface: &str) -> Result<Option<Pins>, DataplaneError> {
+        let name = link_pin(interface);
+        for other in self.root.others()? {
+            if other.open(&name)?.is_some() && self.pins.open(&name)?.is_none() {
+                self.pins.adopt(&other, &name)?;
+                return Ok(Some(other));
+            }
+        }
+        Ok(None)
     }
 }

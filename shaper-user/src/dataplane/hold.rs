@@ -59,12 +59,6 @@ impl Holding {
         !self.plan.steps.is_empty()
     }
 
-    /// Leaves only what loses no packet.
-    pub(super) fn only_changes(mut self) -> Self {
-        self.plan.steps.retain(|step| matches!(step, Step::Change { .. }));
-        self
-    }
-
     /// Notes what is there, to be written down before it is replaced.
     pub(super) fn remember(&self, record: &mut Record) {
         let entry = record.device.entry(self.device.name.clone()).or_default();
@@ -92,6 +86,16 @@ impl Holding {
                 problem,
             }),
         }
+    }
+
+    /// Does only what loses no packet.
+    pub(super) fn change(&self, netlink: &mut Netlink) -> Result<(), DataplaneError> {
+        for step in &self.plan.steps {
+            if matches!(step, Step::Change { .. }) {
+                carry_out(netlink, step).map_err(|refusal| self.refused(step, refusal))?;
+            }
+        }
+        Ok(())
     }
 
     fn refused(&self, step: &Step, refusal: Refusal) -> DataplaneError {

@@ -10,6 +10,7 @@ use shaper_common::names::{PINNED_MAPS, PROGRAM, global};
 
 use super::bpf::MapInfo;
 use super::capability;
+use super::doctor;
 use super::error::DataplaneError;
 use super::pins::{LOGS, Pins};
 
@@ -169,6 +170,10 @@ fn object_error(error: EbpfError) -> DataplaneError {
             // The verifier then also looks at what a processor may speculate about, and follows far more paths.
             let action = format!("load the kernel program without CAP_PERFMON ({reason})");
             return DataplaneError::Privilege { action };
+        }
+        if doctor::kernel_version() < doctor::OLDEST {
+            let what = format!("take the kernel program ({reason})");
+            return DataplaneError::KernelTooOld { what };
         }
         if !reason.is_empty() {
             return DataplaneError::Verifier { reason };

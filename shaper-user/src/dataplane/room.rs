@@ -1,16 +1,17 @@
 //! Room in `fq` for what a new policy may hold back.
 
 use super::Dataplane;
-use super::device::{self, Device};
+use super::device;
 use super::error::DataplaneError;
-use super::hold::{self, Holding};
+use super::hold;
 use super::netlink::Netlink;
 use super::record::{NeedsRecord, Record};
 use super::topology;
 use crate::policy::FqNeeds;
 
 impl Dataplane {
-    /// Gives each `fq` room for what a new policy needs. Nothing is made smaller, and no packet is lost.
+    /// Gives each `fq` room for what a new policy needs. Nothing is made smaller, and no packet is lost. What is not
+    /// `fq` any more stays as it is: `status` tells, `up` repairs.
     ///
     /// # Errors
     ///
@@ -22,23 +23,25 @@ impl Dataplane {
         }
         let mut netlink = Netlink::open()?;
         let devices = device::list(&mut netlink)?;
-        let interfaces = devices.iter().filter(|device| {
+        let is_ours = |ifindex| {
             record
                 .interface
                 .values()
-                .any(|interface| interface.ifindex == device.ifindex)
-        });
-        let mut holders: Vec<&Device> = interfaces
-            .flat_map(|device| topology::lowest(device, &devices))
-            .collect();
-        holders.sort_by_key(|device| device.ifindex);
-        holders.dedup_by_key(|device| device.ifindex);
-        let holdings = hold::plan(&mut netlink, &holders, needs)?;
-        let holdings: Vec<Holding> = holdings.into_iter().map(Holding::only_changes).collect();
-        for holding in holdings.iter().filter(|holding| holding.is_needed()) {
-            holding.remember(&mut record);
-            record.write(&self.paths)?;
-            holding.carry_out(&mut netlink)?;
+                .any(|interface| interface.ifindex == ifindex)
+        };
+        let interfaces = devices.iter().filter(|device| is_ours(device.ifindex));
+        for holder in topology::lowest_of_all(interfaces, &devices) {
+            match hold::plan(&mut netlink, &[holder], needs) {
+                Ok(holdings) => {
+                    for holding in holdings {
+                        holding.remember(&mut record);
+                        record.write(&self.paths)?;
+                        holding.change(&mut netlink)?;
+                    }
+                }
+                Err(DataplaneError::ForeignQdisc { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         record.needs = NeedsRecord::from(needs);
         record.write(&self.paths)

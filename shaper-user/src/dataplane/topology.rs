@@ -41,6 +41,17 @@ pub(super) fn lowest<'a>(device: &'a Device, devices: &'a [Device]) -> Vec<&'a D
         .collect()
 }
 
+/// The devices that hold the packets of any of `tops`, each once.
+pub(super) fn lowest_of_all<'a>(
+    tops: impl Iterator<Item = &'a Device>,
+    devices: &'a [Device],
+) -> Vec<&'a Device> {
+    let mut all: Vec<&Device> = tops.flat_map(|device| lowest(device, devices)).collect();
+    all.sort_by_key(|device| device.ifindex);
+    all.dedup_by_key(|device| device.ifindex);
+    all
+}
+
 /// Whether the packets of one of two devices also pass the other.
 pub(super) fn share_a_path(a: &Device, b: &Device, devices: &[Device]) -> bool {
     let passes = |from: &Device, to: &Device| {
