@@ -37,10 +37,14 @@ outcomes! {
     Paced = "paced",
     /// Would have waited beyond the horizon: dropped.
     BeyondHorizon = "beyond_horizon",
+    /// A rule says that every packet is dropped.
+    Blocked = "blocked",
     /// A rule names a bucket that does not exist: passed. Never happens unless maps were tampered with.
     NoBucket = "no_bucket",
     /// Also counted: marked CE.
     Marked = "marked",
+    /// Also counted: a client got no bucket of his own, because there are too many.
+    ClientsFull = "clients_full",
     /// Also counted: charged by the fallback after too many other CPUs came first.
     Contended = "contended",
     /// Also counted: an implausible stamp was replaced.

@@ -10,9 +10,11 @@ pub const N_SLOTS: u32 = 2;
 /// What a rule does with the packets it covers; [`Rule::kind`].
 pub mod kind {
     /// Never limited; also what an all-zero rule means.
-    pub const EXEMPT: u32 = 0;
+    pub const EXEMPT: u8 = 0;
     /// Limited by [`super::Rule::limit`].
-    pub const LIMITED: u32 = 1;
+    pub const LIMITED: u8 = 1;
+    /// Dropped, every packet.
+    pub const BLOCKED: u8 = 2;
 }
 
 /// One rule of the policy in force. Written by the loader, read for each packet.
@@ -21,14 +23,64 @@ pub mod kind {
 pub struct Rule {
     /// Rate, burst, horizon and marking threshold.
     pub limit: Limit,
-    /// Number of its bucket; see [`crate::bucket::position`].
+    /// Number of its bucket; see [`crate::bucket::position`]. If each client has a bucket of his own, the one of
+    /// clients for whom there is no room, and the rule's identity in [`ClientKey::rule`].
     pub bucket: u32,
+    /// The group it belongs to, as an index into the slot's groups plus one; zero is none.
+    pub group: u32,
     /// One of [`kind`].
-    pub kind: u32,
+    pub kind: u8,
+    /// Bits of the destination that were matched, to tell which of two prefixes is longer.
+    pub prefix_len: u8,
+    /// Leading bits of an IPv4 destination that tell clients apart; zero: all share the rule's bucket.
+    pub client_len4: u8,
+    /// The same for IPv6.
+    pub client_len6: u8,
+    /// Always zero.
+    pub zero: u32,
 }
 
 // No padding, and small: a million of them are resident.
-const _: () = assert!(size_of::<Rule>() == 40);
+const _: () = assert!(size_of::<Rule>() == 48);
+
+/// A limit that several rules share, on top of each one's own: the later departure counts.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// Rate, burst, horizon and marking threshold of all members together.
+    pub limit: Limit,
+    /// Number of its bucket.
+    pub bucket: u32,
+    /// Always zero.
+    pub zero: u32,
+}
+
+const _: () = assert!(size_of::<Group>() == 40);
+
+/// Key of one client's bucket. An IPv4 address stands as `::ffff:a.b.c.d`; bits that do not tell clients apart are
+/// zero.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientKey {
+    /// The rule's bucket number, which stays the same as long as there is such a rule.
+    pub rule: u32,
+    /// Address in network order, as the words its bytes make in memory.
+    pub address: [u32; 4],
+}
+
+/// Clients that have a bucket of their own at the same time, unless the configuration says otherwise.
+pub const DEFAULT_MAX_CLIENTS: u32 = 262_144;
+
+/// Entries of a slot's table of services: TCP ports, then UDP ports. A value is the number of the service that the
+/// port belongs to, as in [`Key4::service`]; zero is none.
+pub const N_PORTS: u32 = 2 << 16;
+
+/// Index of a port in the table of services; `port` as a number, not in network order.
+#[inline]
+#[must_use]
+pub const fn port_index(is_udp: bool, port: u16) -> u32 {
+    (is_udp as u32) << 16 | port as u32
+}
 
 /// Key of an exact IPv4 destination.
 #[repr(C)]
@@ -85,6 +137,12 @@ pub mod feature {
     pub const PREFIX6: u32 = 8;
     /// There is a rule for all the rest.
     pub const ANY: u32 = 16;
+    /// Rules tell services apart.
+    pub const SERVICES: u32 = 32;
+    /// Rules belong to groups.
+    pub const GROUPS: u32 = 64;
+    /// Rules have a bucket per client.
+    pub const CLIENTS: u32 = 128;
 }
 
 /// Head of one policy slot.
@@ -99,7 +157,7 @@ pub struct PolicyHead {
     pub zero: u32,
 }
 
-const _: () = assert!(size_of::<PolicyHead>() == 48);
+const _: () = assert!(size_of::<PolicyHead>() == 56);
 
 /// Which slot is in force: one write makes a whole policy current.
 #[repr(C)]
@@ -123,7 +181,7 @@ pub struct Meta {
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Active, Key4, Key6, Meta, PolicyHead, PrefixData6, Rule};
+    use super::{Active, ClientKey, Group, Key4, Key6, Meta, PolicyHead, PrefixData6, Rule};
 
     // SAFETY: `repr(C)`, no padding (sizes asserted or all fields alike), every bit pattern is valid.
     unsafe impl aya::Pod for Rule {}
@@ -135,6 +193,10 @@ mod pod {
     unsafe impl aya::Pod for PrefixData6 {}
     // SAFETY: as above.
     unsafe impl aya::Pod for PolicyHead {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for ClientKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Group {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Active {}
     // SAFETY: as above.

@@ -7,10 +7,13 @@ use shaper_common::rule::{Key4, Key6, PrefixData4, PrefixData6};
 use shaper_tests::world::World;
 use shaper_user::dataplane::{Applied, Dataplane, DataplaneError};
 use shaper_user::paths::Paths;
-use shaper_user::policy::tables::{Entry, TableKey, Tables};
+use shaper_user::policy::tables::{BucketId, Entry, TableKey, Tables};
 
 fn limited(rate: u64) -> Entry {
-    Entry::Limited(Limit::new(rate, 1_000_000, 200_000_000, Some(5_000_000)))
+    Entry::limited(
+        Limit::new(rate, 1_000_000, 200_000_000, Some(5_000_000)),
+        BucketId(1),
+    )
 }
 
 fn v4(n: u32) -> TableKey {

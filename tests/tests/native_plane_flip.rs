@@ -11,7 +11,7 @@ use shaper_common::pacing::Limit;
 use shaper_common::rule::{Key4, PrefixData4};
 use shaper_tests::world::World;
 use shaper_tests::{object, packet};
-use shaper_user::policy::tables::{Entry, TableKey, Tables};
+use shaper_user::policy::tables::{BucketId, Entry, TableKey, Tables};
 
 const EXEMPT: [u8; 4] = [10, 0, 0, 1];
 const LIMITED: [u8; 4] = [10, 0, 1, 2];
@@ -34,7 +34,7 @@ fn prefix(address: [u8; 3]) -> TableKey {
 /// Policies that treat both addresses alike, each from other tables: a mixture of two would let one pass unlimited,
 /// or limit the other.
 fn policies() -> [Tables; 3] {
-    let fast = |rate| Entry::Limited(Limit::new(rate, 1_000_000, 200_000_000, None));
+    let fast = |rate| Entry::limited(Limit::new(rate, 1_000_000, 200_000_000, None), BucketId(1));
     [
         Tables::new(vec![
             (exact(EXEMPT), Entry::Exempt),

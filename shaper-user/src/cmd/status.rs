@@ -99,7 +99,7 @@ fn fill(status: &mut Status, before: &Snapshot, after: &Snapshot) {
     status.n_limiting = after
         .entries
         .iter()
-        .filter(|entry| matches!(entry.entry, Entry::Limited(_)) && is_limiting(&entry.bucket))
+        .filter(|entry| matches!(entry.entry, Entry::Limited { .. }) && is_limiting(&entry.bucket))
         .count();
     let drops = |snapshot: &Snapshot| snapshot.total(Outcome::BeyondHorizon);
     let elapsed_ns = after.taken_ns.saturating_sub(before.taken_ns).max(1);

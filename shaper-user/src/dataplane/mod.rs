@@ -130,7 +130,7 @@ impl Dataplane {
         let buckets = self.buckets.read(&numbers)?;
         let entries = rules.iter().zip(buckets).map(|((key, rule), bucket)| {
             let entry = entry(rule);
-            let is_limited = matches!(entry, crate::policy::tables::Entry::Limited(_));
+            let is_limited = matches!(entry, crate::policy::tables::Entry::Limited { .. });
             EntrySnapshot {
                 key: *key,
                 entry,

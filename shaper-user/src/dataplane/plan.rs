@@ -4,12 +4,11 @@
 use std::collections::HashSet;
 
 use shaper_common::bucket::{CHUNK_BUCKETS, MAX_CHUNKS};
-use shaper_common::pacing::Limit;
 use shaper_common::rule::{Rule, kind};
 
 use super::Applied;
 use super::error::DataplaneError;
-use crate::policy::tables::{Entry, TableKey, Tables};
+use crate::policy::tables::{BucketId, Entry, TableKey, Tables};
 
 /// Rules by where they stand, in ascending order.
 pub(super) type Rules = Vec<(TableKey, Rule)>;
@@ -30,7 +29,7 @@ pub(super) struct Plan {
 /// What a rule says.
 pub(super) fn entry(rule: &Rule) -> Entry {
     if rule.kind == kind::LIMITED {
-        Entry::Limited(rule.limit)
+        Entry::limited(rule.limit, BucketId(u64::from(rule.bucket) + 1))
     } else {
         Entry::Exempt
     }
@@ -68,13 +67,14 @@ pub(super) fn plan(in_force: &[(TableKey, Rule)], tables: &Tables) -> Result<Pla
             rest = &rest[1..];
         }
         let rule = match (entry, old) {
-            (Entry::Exempt, _) => Rule {
-                limit: Limit::default(),
-                bucket: 0,
+            (Entry::Exempt | Entry::Blocked { .. }, _) => Rule {
                 kind: kind::EXEMPT,
+                ..Rule::default()
             },
-            (Entry::Limited(limit), Some(old)) if old.kind == kind::LIMITED => Rule { limit: *limit, ..old },
-            (Entry::Limited(limit), _) => {
+            (Entry::Limited { limit, .. }, Some(old)) if old.kind == kind::LIMITED => {
+                Rule { limit: *limit, ..old }
+            }
+            (Entry::Limited { limit, .. }, _) => {
                 let too_many = DataplaneError::TooManyRules {
                     rules: tables.entries().len(),
                     most,
@@ -85,6 +85,7 @@ pub(super) fn plan(in_force: &[(TableKey, Rule)], tables: &Tables) -> Result<Pla
                     limit: *limit,
                     bucket,
                     kind: kind::LIMITED,
+                    ..Rule::default()
                 }
             }
         };
@@ -110,6 +111,7 @@ pub(super) fn plan(in_force: &[(TableKey, Rule)], tables: &Tables) -> Result<Pla
 
 #[cfg(test)]
 mod tests {
+    use shaper_common::pacing::Limit;
     use shaper_common::rule::Key4;
 
     use super::*;
@@ -122,7 +124,7 @@ mod tests {
     }
 
     fn limited(rate: u64) -> Entry {
-        Entry::Limited(Limit::new(rate, 0, 0, None))
+        Entry::limited(Limit::new(rate, 0, 0, None), BucketId(1))
     }
 
     fn from(in_force: &[(TableKey, Rule)], wanted: &[(TableKey, Entry)]) -> Plan {

@@ -8,7 +8,7 @@ use shaper_common::rule::{Key4, Key6, PrefixData6};
 use super::Policy;
 use super::prefix::{Destination, Prefix};
 use super::rule::Rule;
-use super::tables::{Entry, TableKey, Tables};
+use super::tables::{BucketId, Entry, TableKey, Tables};
 
 impl From<&Policy> for Tables {
     /// An exempt prefix beats every rule, so rules inside one are left out: the longest prefix wins in the
@@ -40,8 +40,9 @@ impl Policy {
 
 impl From<&Rule> for Entry {
     fn from(rule: &Rule) -> Self {
-        rule.limit
-            .map_or(Self::Exempt, |limit| Self::Limited(limit.limit()))
+        rule.limit.map_or(Self::Exempt, |limit| {
+            Self::limited(limit.limit(), BucketId::of(&rule.destination.to_string()))
+        })
     }
 }
 

@@ -67,7 +67,7 @@ mod tests {
             });
             (
                 key,
-                Entry::Limited(shaper_common::pacing::Limit::new(rate, 0, 0, None)),
+                Entry::limited(shaper_common::pacing::Limit::new(rate, 0, 0, None), BucketId(1)),
             )
         };
         Tables::new(entries.iter().map(entry).collect())

@@ -38,8 +38,8 @@ impl Policy {
 impl From<&Tables> for FqNeeds {
     fn from(tables: &Tables) -> Self {
         let limits = tables.entries().iter().filter_map(|(_, entry)| match entry {
-            Entry::Limited(limit) => Some(limit),
-            Entry::Exempt => None,
+            Entry::Limited { limit, .. } => Some(limit),
+            Entry::Exempt | Entry::Blocked { .. } => None,
         });
         let (sum, largest) = limits
             .map(backlog_packets)
@@ -70,7 +70,7 @@ mod tests {
     use shaper_common::rule::Key4;
 
     use super::*;
-    use crate::policy::tables::TableKey;
+    use crate::policy::tables::{BucketId, TableKey};
 
     fn needs(limits: &[Limit]) -> FqNeeds {
         let address = |index: usize| u8::try_from(index).unwrap();
@@ -83,7 +83,7 @@ mod tests {
         let entries = limits
             .iter()
             .enumerate()
-            .map(|(index, limit)| (key(index), Entry::Limited(*limit)));
+            .map(|(index, limit)| (key(index), Entry::limited(*limit, BucketId(1))));
         FqNeeds::from(&Tables::new(entries.collect()))
     }
 

@@ -1,10 +1,9 @@
 //! The policy as the kernel's tables hold it, but for the bucket numbers, which the data plane assigns.
 
 use shaper_common::pacing::Limit;
-use shaper_common::rule::{Key4, Key6, PrefixData4, PrefixData6};
+use shaper_common::rule::{DEFAULT_MAX_CLIENTS, Key4, Key6, PrefixData4, PrefixData6};
 
-/// Where an entry stands: the table and the key in it. Also the identity of its bucket: an entry that keeps its
-/// key keeps its bucket, whatever becomes of its limit.
+/// Where an entry stands: the table and the key in it. A key's service is a number of [`PortRange::service`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TableKey {
     /// One IPv4 address.
@@ -19,28 +18,121 @@ pub enum TableKey {
     Any,
 }
 
+/// Identity of a bucket: a rule that says the same of whom it covers (destination, ports, how clients are told apart)
+/// has the same in every policy, whatever becomes of its rate; and so has a group of the same name. Entries with one
+/// identity share the bucket: a rule may take several entries. Never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BucketId(pub u64);
+
+impl BucketId {
+    /// The identity of what `text` describes: FNV-1a, the same on every machine and in every version.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self(hash.max(1))
+    }
+}
+
+/// How a rule tells clients apart: leading bits of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientLens {
+    /// Of IPv4, 1 to 32.
+    pub v4: u8,
+    /// Of IPv6, 1 to 128.
+    pub v6: u8,
+}
+
 /// What a table says of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// Never limited.
     Exempt,
+    /// Dropped, every packet; the bucket counts them.
+    Blocked {
+        /// Where they are counted.
+        bucket: BucketId,
+    },
     /// Limited.
-    Limited(Limit),
+    Limited {
+        /// How fast.
+        limit: Limit,
+        /// Its bucket; with a bucket per client, that of clients for whom there is no room.
+        bucket: BucketId,
+        /// Each client has a bucket of his own.
+        clients: Option<ClientLens>,
+        /// Index into [`Tables::groups`].
+        group: Option<u32>,
+    },
+}
+
+impl Entry {
+    /// Limited, by one bucket, in no group.
+    #[must_use]
+    pub fn limited(limit: Limit, bucket: BucketId) -> Self {
+        Self::Limited {
+            limit,
+            bucket,
+            clients: None,
+            group: None,
+        }
+    }
+}
+
+/// A limit that rules share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How fast all together.
+    pub limit: Limit,
+    /// Its bucket.
+    pub bucket: BucketId,
+}
+
+/// Ports of the server, and the number of the service they belong to. Services that overlap are told apart by giving
+/// each set of ports that belongs to the same services a number of its own; a rule then has an entry for each number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// UDP instead of TCP.
+    pub is_udp: bool,
+    /// First port.
+    pub first: u16,
+    /// Last port.
+    pub last: u16,
+    /// Above zero.
+    pub service: u32,
 }
 
 /// All entries, in ascending order of their keys, each key once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {
     entries: Vec<(TableKey, Entry)>,
+    /// What [`Entry::Limited::group`] counts.
+    pub groups: Vec<Group>,
+    /// Ports that belong to a service, without overlap.
+    pub ports: Vec<PortRange>,
+    /// Clients that have buckets of their own at the same time.
+    pub max_clients: u32,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
 }
 
 impl Tables {
-    /// Sorts `entries`; of several with one key the first counts.
+    /// Tables without groups and services. Sorts `entries`; of several with one key the first counts.
     #[must_use]
     pub fn new(mut entries: Vec<(TableKey, Entry)>) -> Self {
         entries.sort_by_key(|(key, _)| *key);
         entries.dedup_by_key(|(key, _)| *key);
-        Self { entries }
+        Self {
+            entries,
+            groups: Vec::new(),
+            ports: Vec::new(),
+            max_clients: DEFAULT_MAX_CLIENTS,
+        }
     }
 
     /// The entries, in ascending order of their keys.
@@ -63,7 +155,7 @@ mod tests {
 
     #[test]
     fn of_two_entries_with_one_key_the_first_counts() {
-        let limited = Entry::Limited(Limit::new(1_000_000, 0, 0, None));
+        let limited = Entry::limited(Limit::new(1_000_000, 0, 0, None), BucketId(1));
         let tables = Tables::new(vec![(TableKey::Any, limited), (TableKey::Any, Entry::Exempt)]);
         assert_eq!(tables.entries(), [(TableKey::Any, limited)]);
         assert_eq!(tables.get(&TableKey::Any), Some(&limited));
