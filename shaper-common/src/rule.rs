@@ -40,6 +40,23 @@ pub struct Rule {
     pub zero: u32,
 }
 
+impl Rule {
+    /// A rule of one bucket and no group.
+    #[must_use]
+    pub const fn limited(limit: Limit, bucket: u32) -> Self {
+        Self {
+            limit,
+            bucket,
+            group: 0,
+            kind: kind::LIMITED,
+            prefix_len: 0,
+            client_len4: 0,
+            client_len6: 0,
+            zero: 0,
+        }
+    }
+}
+
 // No padding, and small: a million of them are resident.
 const _: () = assert!(size_of::<Rule>() == 48);
 

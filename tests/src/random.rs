@@ -99,7 +99,10 @@ fn rule(random: &mut Random) -> Rule {
     } else {
         kind::LIMITED
     };
-    Rule { limit, bucket, kind }
+    Rule {
+        kind,
+        ..Rule::limited(limit, bucket)
+    }
 }
 
 /// An address of a small neighbourhood, so that rules and frames meet.

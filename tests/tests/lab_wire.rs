@@ -9,7 +9,7 @@ use shaper_common::{
     names::{self, NO_LINK_HEADER},
     outcome::Outcome,
     pacing::{Limit, ticks},
-    rule::{Rule, kind},
+    rule::Rule,
 };
 use shaper_tests::{
     kernel::{Kernel, Settings},
@@ -32,11 +32,7 @@ fn limited(lab: &Lab, interface: &str, destination: Ipv4Addr, link_header_len: u
     };
     let mut kernel = Kernel::load(settings);
     let limit = Limit::new(NSEC_PER_SEC, 0, NSEC_PER_SEC, None);
-    let rule = Rule {
-        limit,
-        bucket: 0,
-        kind: kind::LIMITED,
-    };
+    let rule = Rule::limited(limit, 0);
     kernel.install(&Policy {
         exact4: vec![(destination, rule)],
         ..Policy::default()

@@ -2,13 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use shaper_common::{
-    NSEC_PER_SEC,
-    names::NO_LINK_HEADER,
-    outcome::Outcome,
-    pacing::Limit,
-    rule::{Rule, kind},
-};
+use shaper_common::{NSEC_PER_SEC, names::NO_LINK_HEADER, outcome::Outcome, pacing::Limit, rule::Rule};
 use shaper_tests::{
     kernel::{Kernel, PASS, Settings, Skb},
     model::Policy,
@@ -27,11 +21,7 @@ fn kernel(link_header_len: u32) -> Kernel {
         ..Settings::default()
     });
     let limit = Limit::new(NSEC_PER_SEC, 0, NSEC_PER_SEC, None);
-    let rule = |bucket| Rule {
-        limit,
-        bucket,
-        kind: kind::LIMITED,
-    };
+    let rule = |bucket| Rule::limited(limit, bucket);
     kernel.install(&Policy {
         exact4: vec![(V4, rule(4))],
         exact6: vec![(V6, rule(6))],

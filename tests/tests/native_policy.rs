@@ -15,18 +15,13 @@ use shaper_tests::{
 };
 
 const EXEMPT: Rule = Rule {
-    limit: LIMIT,
-    bucket: 99,
     kind: kind::EXEMPT,
+    ..Rule::limited(LIMIT, 99)
 };
 const LIMIT: Limit = Limit::new(NSEC_PER_SEC, 0, NSEC_PER_SEC, None);
 
 fn rule(bucket: u32) -> Rule {
-    Rule {
-        limit: LIMIT,
-        bucket,
-        kind: kind::LIMITED,
-    }
+    Rule::limited(LIMIT, bucket)
 }
 
 fn v4(text: &str) -> Ipv4Addr {

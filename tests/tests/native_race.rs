@@ -6,7 +6,7 @@ use shaper_common::{
     NSEC_PER_SEC,
     outcome::Outcome,
     pacing::{Limit, ticks},
-    rule::{Rule, kind},
+    rule::Rule,
 };
 use shaper_tests::{
     kernel::{DROP, Kernel, PASS, Settings, Skb},
@@ -30,11 +30,7 @@ fn kernel(force_fallback: bool, horizon_ns: u64) -> Kernel {
     });
     let limit = Limit::new(NSEC_PER_SEC, 0, horizon_ns, None);
     kernel.install(&Policy {
-        any: Some(Rule {
-            limit,
-            bucket: 0,
-            kind: kind::LIMITED,
-        }),
+        any: Some(Rule::limited(limit, 0)),
         ..Policy::default()
     });
     kernel.set_clock(NOW_NS);

@@ -7,7 +7,7 @@ use shaper_common::{
     bucket::{Bucket, CHUNK_BUCKETS},
     outcome::Outcome,
     pacing::{Limit, ticks},
-    rule::{Rule, kind},
+    rule::Rule,
     stamp::FQ_HORIZON_NS,
 };
 use shaper_tests::{
@@ -21,11 +21,7 @@ const NOW_NS: u64 = 1_000 * NSEC_PER_SEC;
 const WALL_NS: u64 = 1_790_000_000_000_000_000;
 
 /// One byte per nanosecond: lengths and times read alike.
-const RULE: Rule = Rule {
-    limit: Limit::new(NSEC_PER_SEC, 1_500, 10_000, Some(5_000)),
-    bucket: 3,
-    kind: kind::LIMITED,
-};
+const RULE: Rule = Rule::limited(Limit::new(NSEC_PER_SEC, 1_500, 10_000, Some(5_000)), 3);
 
 /// A frame of 100 bytes to the destination that [`RULE`] limits.
 fn frame() -> Vec<u8> {

@@ -2,11 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use shaper_common::{
-    NSEC_PER_SEC,
-    pacing::Limit,
-    rule::{Rule, kind},
-};
+use shaper_common::{NSEC_PER_SEC, pacing::Limit, rule::Rule};
 use shaper_tests::{
     kernel::{Kernel, PASS, Settings, Skb},
     model::Policy,
@@ -27,11 +23,7 @@ fn kernel(overhead: u32) -> Kernel {
     });
     let limit = Limit::new(NSEC_PER_SEC, 0, NSEC_PER_SEC, None);
     kernel.install(&Policy {
-        any: Some(Rule {
-            limit,
-            bucket: 0,
-            kind: kind::LIMITED,
-        }),
+        any: Some(Rule::limited(limit, 0)),
         ..Policy::default()
     });
     kernel.set_clock(NSEC_PER_SEC);

@@ -57,7 +57,7 @@ mod tests {
     use shaper_common::rule::Key4;
 
     use super::*;
-    use crate::policy::tables::{Entry, TableKey};
+    use crate::policy::tables::{BucketId, Entry, TableKey};
 
     fn tables(entries: &[(u8, u64)]) -> Tables {
         let entry = |&(last, rate): &(u8, u64)| {

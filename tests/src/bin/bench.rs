@@ -57,7 +57,7 @@ struct Case {
     /// How far the bucket is ahead of now.
     ahead_ns: u64,
     limit: Limit,
-    kind: u32,
+    kind: u8,
     ecn: u8,
     /// A mark changes the packet, so that only the first run tells what it costs.
     n_runs: u32,
@@ -255,9 +255,8 @@ fn exact(n_entries: u32, case: Case) -> Policy {
 
 fn rule(case: Case) -> Rule {
     Rule {
-        limit: case.limit,
-        bucket: 0,
         kind: case.kind,
+        ..Rule::limited(case.limit, 0)
     }
 }
 
