@@ -7,10 +7,13 @@
 //! * [`stamp`] reconciles that decision with a departure time the packet already carries.
 //! * [`header`] says which addresses can be limited at all, and where an address stands in a header.
 //! * [`rule`] and [`bucket`] are what the maps hold; [`names`] is what they are called.
+//! * [`client`] tells clients apart; [`filter`] tells most destinations that have no rule, without a search.
 
 #![no_std]
 
 pub mod bucket;
+pub mod client;
+pub mod filter;
 pub mod header;
 pub mod names;
 pub mod outcome;

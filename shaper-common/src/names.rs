@@ -21,6 +21,16 @@ pub const EXACT6: &str = "EXACT6";
 pub const PREFIX4: &str = "PREFIX4";
 /// By slot: trie of [`crate::rule::PrefixData6`] -> [`crate::rule::Rule`].
 pub const PREFIX6: &str = "PREFIX6";
+/// By slot: array of [`crate::rule::Group`], of any size; [`crate::rule::Rule::group`] less one is the index.
+pub const GROUPS: &str = "GROUPS";
+/// By slot: array of `u32` service numbers by [`crate::rule::port_index`], of [`crate::rule::N_PORTS`] entries.
+pub const SERVICES: &str = "SERVICES";
+/// By slot: [`crate::filter::FILTER_BYTES`] bytes that user space may map, one bit per exact destination; see
+/// [`crate::filter`] for who sets and clears them.
+pub const FILTER: &str = "FILTER";
+/// One entry: hash of [`crate::rule::ClientKey`] -> [`crate::bucket::Bucket`], of as many entries as clients may have
+/// buckets of their own; created with `BPF_F_NO_PREALLOC`. The kernel program inserts, the loader ages.
+pub const CLIENTS: &str = "CLIENTS";
 /// By chunk: array of [`crate::bucket::Bucket`].
 pub const BUCKETS: &str = "BUCKETS";
 /// A `u64` per CPU by [`crate::outcome::Outcome`].
@@ -31,9 +41,16 @@ pub const META: &str = "META";
 pub const CLOCK: &str = "CLOCK";
 
 /// Every map that is shared between interfaces and pinned, by name.
-pub const PINNED_MAPS: [&str; 9] = [
-    ACTIVE, POLICIES, EXACT4, EXACT6, PREFIX4, PREFIX6, BUCKETS, TOTALS, META,
+pub const PINNED_MAPS: [&str; 13] = [
+    ACTIVE, POLICIES, EXACT4, EXACT6, PREFIX4, PREFIX6, GROUPS, SERVICES, FILTER, CLIENTS, BUCKETS, TOTALS,
+    META,
 ];
+
+/// `BPF_F_INNER_MAP`: arrays behind [`GROUPS`] and [`SERVICES`] may have any size, and must be created with this.
+pub const INNER_MAP: u32 = 1 << 12;
+
+/// `BPF_F_NO_PREALLOC`: hashes behind [`CLIENTS`] and every trie must be created with this.
+pub const NO_PREALLOC: u32 = 1;
 
 /// Constants the loader sets before it loads the program.
 pub mod global {
@@ -42,6 +59,8 @@ pub mod global {
     pub const LINK_HEADER_LEN: &str = "LINK_HEADER_LEN";
     /// `u32`: bytes each packet takes on the wire beyond what the kernel counts.
     pub const OVERHEAD: &str = "OVERHEAD";
+    /// `u32`: 1 drops what would have to wait, and stamps nothing: for devices without `fq`.
+    pub const POLICE: &str = "POLICE";
     /// `u32`: 1 reads the clock from the map `CLOCK`.
     pub const FAKE_CLOCK: &str = "FAKE_CLOCK";
     /// `u32`: 1 charges by the fallback alone.

@@ -156,10 +156,12 @@ pub mod feature {
     pub const ANY: u32 = 16;
     /// Rules tell services apart.
     pub const SERVICES: u32 = 32;
-    /// Rules belong to groups.
-    pub const GROUPS: u32 = 64;
-    /// Rules have a bucket per client.
-    pub const CLIENTS: u32 = 128;
+    /// The slot's filter holds every exact destination: a clear bit proves that there is no rule for one.
+    pub const FILTER: u32 = 64;
+    /// Rules belong to groups. For the loader: the kernel program asks the rule.
+    pub const GROUPS: u32 = 128;
+    /// Rules have a bucket per client. For the loader, as above.
+    pub const CLIENTS: u32 = 256;
 }
 
 /// Head of one policy slot.
@@ -176,12 +178,40 @@ pub struct PolicyHead {
 
 const _: () = assert!(size_of::<PolicyHead>() == 56);
 
-/// Which slot is in force: one write makes a whole policy current.
+/// Which slot is in force and which of its tables there are: one write makes a whole policy current.
+///
+/// Only the lowest byte is ever anything but zero, so that no way of writing it can be seen half done. What is in
+/// it is all that most packets need to know of a policy: the head is read only for packets that no table covers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Active {
+    /// The slot in the lowest bit, [`feature`]s above it.
+    pub word: u32,
+}
+
+impl Active {
+    /// Puts `slot` in force, whose head has `features`.
+    #[inline]
+    #[must_use]
+    pub const fn new(slot: u32, features: u32) -> Self {
+        Self {
+            word: slot % N_SLOTS | (features & 0x7f) * N_SLOTS,
+        }
+    }
+
     /// Slot number, below [`N_SLOTS`].
-    pub slot: u32,
+    #[inline]
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.word % N_SLOTS
+    }
+
+    /// Bits of [`feature`] that lead to tables.
+    #[inline]
+    #[must_use]
+    pub const fn features(self) -> u32 {
+        self.word / N_SLOTS
+    }
 }
 
 /// Who made the pinned maps, so that objects of another layout are never reused blindly.

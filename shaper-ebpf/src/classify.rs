@@ -91,7 +91,7 @@ fn policy() -> Result<(u32, &'static PolicyHead), Outcome> {
     // Both lookups succeed for any slot the loader writes.
     let active = ACTIVE.get_ptr(0).ok_or(Outcome::Unlimited)?;
     // SAFETY: an element of an array map, aligned; volatile because the loader may write it meanwhile.
-    let slot = unsafe { (&raw const (*active).slot).read_volatile() };
+    let slot = unsafe { active.read_volatile() }.slot();
     let head = POLICIES.get(slot).ok_or(Outcome::Unlimited)?;
     Ok((slot, head))
 }

@@ -6,8 +6,10 @@ use aya_ebpf::{
 };
 use shaper_common::{
     bucket::{self, Bucket, CHUNK_BUCKETS, MAX_CHUNKS},
+    filter::FILTER_BYTES,
+    names,
     outcome::N_OUTCOMES,
-    rule::{Active, Key4, Key6, Meta, N_SLOTS, PolicyHead, PrefixData4, PrefixData6, Rule},
+    rule::{Active, ClientKey, Group, Key4, Key6, Meta, N_SLOTS, PolicyHead, PrefixData4, PrefixData6, Rule},
 };
 
 use crate::inner::{Lookup as _, inner_map};
@@ -15,8 +17,11 @@ use crate::inner::{Lookup as _, inner_map};
 /// `BPF_F_MMAPABLE`: user space reads counters, and tests set the clock, without a system call.
 const MMAPABLE: usize = 1024;
 
-/// `BPF_F_NO_PREALLOC`: the kernel makes no trie without.
-const NO_PREALLOC: usize = 1;
+/// The kernel makes no trie without, and memory for clients is taken as they come.
+const NO_PREALLOC: usize = names::NO_PREALLOC as usize;
+
+/// Arrays that replace the placeholder may have another size.
+const INNER_MAP: usize = names::INNER_MAP as usize;
 
 /// A slot starts with room for one rule: the loader puts maps of the right size in its place.
 const PLACEHOLDER: usize = 1;
@@ -36,6 +41,18 @@ inner_map! {
 inner_map! {
     /// IPv6 prefixes of one slot.
     Prefix6: BPF_MAP_TYPE_LPM_TRIE, Key<PrefixData6> => Rule, PLACEHOLDER, NO_PREALLOC
+}
+inner_map! {
+    /// Groups of one slot.
+    Groups: BPF_MAP_TYPE_ARRAY, u32 => Group, PLACEHOLDER, INNER_MAP
+}
+inner_map! {
+    /// Services of one slot, by port.
+    Services: BPF_MAP_TYPE_ARRAY, u32 => u32, PLACEHOLDER, INNER_MAP
+}
+inner_map! {
+    /// Buckets of clients.
+    Clients: BPF_MAP_TYPE_HASH, ClientKey => Bucket, PLACEHOLDER, NO_PREALLOC
 }
 inner_map! {
     /// One chunk of buckets.
@@ -65,6 +82,22 @@ pub(crate) static PREFIX4: ArrayOfMaps<Prefix4, { N_SLOTS as usize }> = ArrayOfM
 /// Written by the loader, the idle slot only.
 #[btf_map]
 pub(crate) static PREFIX6: ArrayOfMaps<Prefix6, { N_SLOTS as usize }> = ArrayOfMaps::new();
+
+/// Written by the loader, the idle slot only.
+#[btf_map]
+pub(crate) static GROUPS: ArrayOfMaps<Groups, { N_SLOTS as usize }> = ArrayOfMaps::new();
+
+/// Written by the loader, the idle slot only.
+#[btf_map]
+pub(crate) static SERVICES: ArrayOfMaps<Services, { N_SLOTS as usize }> = ArrayOfMaps::new();
+
+/// Written by the loader: a whole filter in the idle slot, single bits in the one in force.
+#[btf_map]
+pub(crate) static FILTER: Array<[u8; FILTER_BYTES], { N_SLOTS as usize }, MMAPABLE> = Array::new();
+
+/// The loader puts the map here; what is in it is added here, per client, and taken away by the loader.
+#[btf_map]
+pub(crate) static CLIENTS: ArrayOfMaps<Clients, 1> = ArrayOfMaps::new();
 
 /// The loader adds chunks; what is in them is written here, per packet.
 #[btf_map]

@@ -147,7 +147,10 @@ impl Kernel {
 
     /// Makes a slot current.
     pub fn activate(&mut self, slot: u32) {
-        self.array(names::ACTIVE).set(0, Active { slot }, 0).unwrap();
+        let head: PolicyHead = self.array(names::POLICIES).get(&slot, 0).unwrap();
+        self.array(names::ACTIVE)
+            .set(0, Active::new(slot, head.features), 0)
+            .unwrap();
     }
 
     /// Puts a policy into slot 0 and makes it current.

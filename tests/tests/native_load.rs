@@ -6,6 +6,7 @@ use aya::{
 };
 use shaper_common::{
     bucket::MAX_CHUNKS,
+    filter::FILTER_BYTES,
     names,
     outcome::N_OUTCOMES,
     rule::{Active, Meta, N_SLOTS, PolicyHead},
@@ -49,6 +50,10 @@ fn every_map_is_what_was_agreed_upon() {
         (names::EXACT6, MapType::ArrayOfMaps, 4, N_SLOTS),
         (names::PREFIX4, MapType::ArrayOfMaps, 4, N_SLOTS),
         (names::PREFIX6, MapType::ArrayOfMaps, 4, N_SLOTS),
+        (names::GROUPS, MapType::ArrayOfMaps, 4, N_SLOTS),
+        (names::SERVICES, MapType::ArrayOfMaps, 4, N_SLOTS),
+        (names::FILTER, MapType::Array, FILTER_BYTES, N_SLOTS),
+        (names::CLIENTS, MapType::ArrayOfMaps, 4, 1),
         (names::BUCKETS, MapType::ArrayOfMaps, 4, MAX_CHUNKS),
         (names::TOTALS, MapType::PerCpuArray, 8, N_OUTCOMES),
         (names::META, MapType::Array, size_of::<Meta>(), 1),

@@ -240,13 +240,3 @@ fn one_write_puts_another_policy_in_force_and_keeps_every_bucket() {
     assert_eq!(charged(&kernel, "10.0.0.1"), Ok(1));
     assert_eq!(charged(&kernel, "2001:db8::1"), Ok(3));
 }
-
-#[test]
-fn a_slot_that_does_not_exist_limits_nothing() {
-    let mut kernel = kernel(&Policy {
-        any: Some(rule(1)),
-        ..Policy::default()
-    });
-    kernel.activate(2);
-    assert_eq!(charged(&kernel, "10.0.0.1"), Err(Outcome::Unlimited));
-}

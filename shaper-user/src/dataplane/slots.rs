@@ -47,7 +47,7 @@ impl Slots {
             .get(&0)
             .map_err(|error| DataplaneError::kernel("read the map ACTIVE", error))?;
         // The program masks it in the same way.
-        Ok(active.unwrap_or_default().slot % N_SLOTS)
+        Ok(active.unwrap_or_default().slot())
     }
 
     fn places(&self, slot: u32) -> [Place<'_>; 4] {
@@ -197,7 +197,7 @@ impl Slots {
             .put(&idle, &head)
             .map_err(|error| DataplaneError::kernel("change the map POLICIES", error))?;
         self.active
-            .put(&0, &Active { slot: idle })
+            .put(&0, &Active::new(idle, head.features))
             .map_err(|error| DataplaneError::kernel("change the map ACTIVE", error))?;
         // The policy is in force. What follows frees the replaced one, and is done by the next change if it fails.
         buckets.wait_for_running_programs()?;
