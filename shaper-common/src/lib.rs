@@ -5,6 +5,8 @@
 //!
 //! * [`pacing`] is the decision: limit, last departure, now, wire length -> verdict.
 //! * [`stamp`] reconciles that decision with a departure time the packet already carries.
+//! * [`joint`] says what two rules or two limits on one packet come to.
+//! * [`port`] finds the port that tells services apart.
 //! * [`header`] says which addresses can be limited at all, and where an address stands in a header.
 //! * [`rule`] and [`bucket`] are what the maps hold; [`names`] is what they are called.
 //! * [`client`] tells clients apart; [`filter`] tells most destinations that have no rule, without a search.
@@ -15,9 +17,11 @@ pub mod bucket;
 pub mod client;
 pub mod filter;
 pub mod header;
+pub mod joint;
 pub mod names;
 pub mod outcome;
 pub mod pacing;
+pub mod port;
 pub mod rule;
 pub mod stamp;
 

@@ -9,6 +9,7 @@ use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 use aya_ebpf::Global;
 use shaper_common::{
     bucket::Bucket,
+    joint::{boundless, policed},
     outcome::Outcome,
     pacing::{Limit, Verdict, schedule},
 };
@@ -22,30 +23,119 @@ const MAX_TRIES: u32 = 64;
 #[unsafe(no_mangle)]
 static FORCE_FALLBACK: Global<u32> = Global::new(0);
 
-/// Schedules a packet of `wire_len` bytes and charges it to `bucket`, unless it is beyond the horizon.
+/// 1 on devices without `fq`: what would have to wait is dropped.
+#[unsafe(no_mangle)]
+static POLICE: Global<u32> = Global::new(0);
+
+/// Whether packets that would have to wait are dropped, and nothing is stamped.
 #[inline(always)]
-pub(crate) fn charge(bucket: *mut Bucket, limit: &Limit, now_ns: u64, wire_len: u32) -> Verdict {
-    // SAFETY: `bucket` is an element of an array map, which lives as long as the program.
+pub(crate) fn is_policing() -> bool {
+    POLICE.load() != 0
+}
+
+/// A limit, and the bucket it is charged to.
+#[derive(Clone, Copy)]
+pub(crate) struct Charged {
+    pub(crate) limit: &'static Limit,
+    pub(crate) bucket: *mut Bucket,
+}
+
+/// Schedules a packet of `wire_len` bytes and charges it to its own bucket and to its group's: to both, or to neither
+/// if it is beyond a horizon.
+#[inline(always)]
+pub(crate) fn both(own: Charged, group: Option<Charged>, now_ns: u64, wire_len: u32) -> Verdict {
+    let Some(group) = group else {
+        return charge(own.bucket, own.limit, &enforced(own.limit), now_ns, wire_len);
+    };
+    // SAFETY: as in `charge`.
+    let group_ticks = unsafe { (&raw const (*group.bucket).last_departure_ticks).read_volatile() };
+    if schedule(&enforced(group.limit), group_ticks, now_ns, wire_len) == Verdict::BeyondHorizon {
+        return Verdict::BeyondHorizon;
+    }
+    let verdict = charge(own.bucket, own.limit, &enforced(own.limit), now_ns, wire_len);
+    if verdict == Verdict::BeyondHorizon {
+        return verdict;
+    }
+    // Other members may have filled the group's queue meanwhile. It is charged nonetheless: half a charge would be
+    // worse than a queue that is longer by as many packets as there are CPUs.
+    verdict.later(charge(
+        group.bucket,
+        group.limit,
+        &boundless(group.limit),
+        now_ns,
+        wire_len,
+    ))
+}
+
+/// The limit as this device can enforce it.
+#[inline(always)]
+fn enforced(limit: &Limit) -> Limit {
+    if is_policing() { policed(limit) } else { *limit }
+}
+
+/// Schedules a packet of `wire_len` bytes and charges it to `bucket`, unless it is beyond the horizon of `limit`,
+/// which is `rule` but for that.
+#[inline(always)]
+fn charge(bucket: *mut Bucket, rule: &Limit, limit: &Limit, now_ns: u64, wire_len: u32) -> Verdict {
+    // SAFETY: `bucket` is a map's value: one of an array, which lives as long as the program, or one of a hash, whose
+    // memory is used for nothing but buckets as long as the program runs.
     let time = unsafe { &raw mut (*bucket).last_departure_ticks };
     if FORCE_FALLBACK.load() == 0 {
         // SAFETY: as above; aligned, and volatile because the target has no atomic load.
+        let last_departure_ticks = unsafe { time.read_volatile() };
+        let verdict = schedule(limit, last_departure_ticks, now_ns, wire_len);
+        let Some(next_ticks) = verdict.next_ticks() else {
+            return verdict;
+        };
+        // SAFETY: as above.
+        if unsafe { compare_exchange(time, last_departure_ticks, next_ticks) } == last_departure_ticks {
+            return verdict;
+        }
+    }
+    // SAFETY: as above, and a rule that outlives the packet.
+    let start_ticks = unsafe { shaper_contend(time, rule, now_ns, wire_len, limit.horizon_ticks) };
+    Verdict::starting_at(start_ticks, rule, now_ns)
+}
+
+/// The same after another CPU came first: tries again, and in the end charges unconditionally. Returns when the
+/// packet's slot starts, in ticks, for [`Verdict::starting_at`].
+///
+/// The kernel verifies a function that is visible from outside once, and not for each way to it.
+///
+/// # Safety
+///
+/// `time` and `rule` are valid and aligned.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text")]
+#[inline(never)]
+unsafe extern "C" fn shaper_contend(
+    time: *mut u64,
+    rule: *const Limit,
+    now_ns: u64,
+    wire_len: u32,
+    horizon_ticks: u64,
+) -> u64 {
+    if time.is_null() || rule.is_null() {
+        return Verdict::BEYOND_HORIZON;
+    }
+    // SAFETY: promised by the caller.
+    let rule = unsafe { &*rule };
+    let limit = Limit {
+        horizon_ticks,
+        ..*rule
+    };
+    if FORCE_FALLBACK.load() == 0 {
+        // SAFETY: promised by the caller; volatile because the target has no atomic load.
         let mut last_departure_ticks = unsafe { time.read_volatile() };
         for _ in 0..MAX_TRIES {
-            let verdict = schedule(limit, last_departure_ticks, now_ns, wire_len);
-            let (Verdict::Conforming {
-                last_departure_ticks: next_ticks,
-            }
-            | Verdict::Paced {
-                last_departure_ticks: next_ticks,
-                ..
-            }) = verdict
-            else {
-                return verdict;
+            let verdict = schedule(&limit, last_departure_ticks, now_ns, wire_len);
+            let Some(next_ticks) = verdict.next_ticks() else {
+                return verdict.start_ticks(last_departure_ticks);
             };
             // SAFETY: as above.
             let seen_ticks = unsafe { compare_exchange(time, last_departure_ticks, next_ticks) };
             if seen_ticks == last_departure_ticks {
-                return verdict;
+                return verdict.start_ticks(last_departure_ticks);
             }
             last_departure_ticks = seen_ticks;
         }
@@ -55,11 +145,7 @@ pub(crate) fn charge(bucket: *mut Bucket, limit: &Limit, now_ns: u64, wire_len: 
     let last_departure_ticks = unsafe { fetch_add(time, limit.slot_ticks(wire_len)) };
     // It is charged already, so it is sent. The bucket is in use, hence its credit needs no clamp: others
     // advanced it beyond `now - burst` a moment ago.
-    let boundless = Limit {
-        horizon_ticks: u64::MAX,
-        ..*limit
-    };
-    schedule(&boundless, last_departure_ticks, now_ns, wire_len)
+    schedule(&boundless(&limit), last_departure_ticks, now_ns, wire_len).start_ticks(last_departure_ticks)
 }
 
 /// Adds `value`; the result is not used.

@@ -11,12 +11,22 @@ use crate::{
 const PAYLOAD_LEN: u32 = 4;
 
 /// First byte of an IPv4 header without options: version and length.
-const NO_OPTIONS: u8 = 0x45;
+pub(crate) const NO_OPTIONS: u8 = 0x45;
+
+/// Whether a packet is one of them.
+#[inline(always)]
+pub(crate) fn is_link_control(skb: Skb, is_v4: bool) -> bool {
+    if is_v4 {
+        is_v4_control(skb)
+    } else {
+        is_v6_control(skb)
+    }
+}
 
 /// Whether an IPv4 packet is one of them. Looked for where it stands in an ordinary frame, and nowhere else: devices
 /// without a link header have no neighbours.
 #[inline(always)]
-pub(crate) fn is_v4(skb: Skb) -> bool {
+fn is_v4_control(skb: Skb) -> bool {
     const AT: usize = IPV4_HEADER_LEN as usize;
     let Some(header) = ordinary(skb, IPV4_HEADER_LEN) else {
         return false;
@@ -28,7 +38,7 @@ pub(crate) fn is_v4(skb: Skb) -> bool {
 
 /// Whether an IPv6 packet is one of them.
 #[inline(always)]
-pub(crate) fn is_v6(skb: Skb) -> bool {
+fn is_v6_control(skb: Skb) -> bool {
     const AT: usize = IPV6_HEADER_LEN as usize;
     let Some(header) = ordinary(skb, IPV6_HEADER_LEN) else {
         return false;
@@ -41,7 +51,7 @@ pub(crate) fn is_v6(skb: Skb) -> bool {
 
 /// A base header and what follows it, if they stand right behind the link header.
 #[inline(always)]
-fn ordinary(skb: Skb, header_len: u32) -> Option<Linear> {
+pub(crate) fn ordinary(skb: Skb, header_len: u32) -> Option<Linear> {
     if is_tagged(skb) {
         return None;
     }

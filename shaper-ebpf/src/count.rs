@@ -16,26 +16,23 @@ pub(crate) fn total(outcome: Outcome) {
 /// Counts a packet that is sent, at once or later.
 #[inline(always)]
 pub(crate) fn sent(bucket: *mut Bucket, wire_len: u32) {
-    // SAFETY: `bucket` is an element of an array map, which lives as long as the program.
+    // SAFETY: `bucket` is a map's value; see `charge`.
     unsafe {
         add(&raw mut (*bucket).sent_bytes, u64::from(wire_len));
         add(&raw mut (*bucket).sent_packets, 1);
     }
 }
 
-/// Counts a packet that has to wait.
+/// Counts a packet that is sent later, perhaps marked CE.
 #[inline(always)]
-pub(crate) fn paced(bucket: *mut Bucket) {
+pub(crate) fn paced(bucket: *mut Bucket, wire_len: u32, is_marked: bool) {
+    sent(bucket, wire_len);
     // SAFETY: as in `sent`.
     unsafe { add(&raw mut (*bucket).paced_packets, 1) };
-}
-
-/// Counts a packet that was marked CE.
-#[inline(always)]
-pub(crate) fn marked(bucket: *mut Bucket) {
-    // SAFETY: as in `sent`.
-    unsafe { add(&raw mut (*bucket).marked_packets, 1) };
-    total(Outcome::Marked);
+    if is_marked {
+        // SAFETY: as in `sent`.
+        unsafe { add(&raw mut (*bucket).marked_packets, 1) };
+    }
 }
 
 /// Counts a packet that is dropped.

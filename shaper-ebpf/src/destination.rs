@@ -30,7 +30,12 @@ pub(crate) struct Destination {
     /// The address, in network order, as the words its bytes make in memory. One of IPv4 is the first word and
     /// three of zero: left undefined, these would be copied along, and the verifier refuses that.
     pub(crate) words: [u32; 4],
+    /// Where the IP header stands: bytes from the packet's first, or [`AT_NETWORK_HEADER`].
+    pub(crate) offset: u32,
 }
+
+/// The IP header stands at the network header, wherever that is.
+pub(crate) const AT_NETWORK_HEADER: u32 = u32::MAX;
 
 const IP: u32 = ETH_P_IP.to_be() as u32;
 const IPV6: u32 = ETH_P_IPV6.to_be() as u32;
@@ -46,21 +51,30 @@ pub(crate) fn of(skb: Skb) -> Result<Destination, Outcome> {
                 return Ok(Destination {
                     is_v4: true,
                     words: [word, 0, 0, 0],
+                    offset: LINK_HEADER_LEN.load(),
                 });
             }
         }
         IPV6 => {
             if let Some(words) = direct_v6(skb) {
-                return Ok(Destination { is_v4: false, words });
+                return Ok(Destination {
+                    is_v4: false,
+                    words,
+                    offset: LINK_HEADER_LEN.load(),
+                });
             }
         }
         VLAN | QINQ => {}
         _ => return Err(Outcome::NotIp),
     }
-    let mut words = [0; 4];
-    match elsewhere(skb, &mut words) {
-        FOUND_V4 => Ok(Destination { is_v4: true, words }),
-        FOUND_V6 => Ok(Destination { is_v4: false, words }),
+    let mut found = Destination {
+        is_v4: false,
+        words: [0; 4],
+        offset: 0,
+    };
+    match elsewhere(skb, &mut found) {
+        FOUND_V4 => Ok(Destination { is_v4: true, ..found }),
+        FOUND_V6 => Ok(found),
         NOT_IP => Err(Outcome::NotIp),
         _ => Err(Outcome::Unparsable),
     }
@@ -114,19 +128,20 @@ const FOUND_V6: u32 = 6;
 #[cold]
 #[unsafe(link_section = ".text")]
 #[inline(never)]
-fn elsewhere(skb: Skb, address: &mut [u32; 4]) -> u32 {
+fn elsewhere(skb: Skb, to: &mut Destination) -> u32 {
     if is_tagged(skb) {
-        return behind_tags(skb, address);
+        return behind_tags(skb, to);
     }
     let protocol = skb.protocol();
     // Tunnels have no link header, or one that is only half there: their network header is right.
-    let found = load(skb, Origin::NetworkHeader, 0, protocol, address);
+    let found = load(skb, Origin::NetworkHeader, 0, protocol, to);
     if found != UNPARSABLE {
+        to.offset = AT_NETWORK_HEADER;
         return found;
     }
     // A frame that is bridged may be kept elsewhere than in linear bytes.
     match link_header_len() {
-        Some(offset) => load(skb, Origin::Data, offset, protocol, address),
+        Some(offset) => load(skb, Origin::Data, offset, protocol, to),
         None => UNPARSABLE,
     }
 }
@@ -134,7 +149,7 @@ fn elsewhere(skb: Skb, address: &mut [u32; 4]) -> u32 {
 /// Looks behind one or two tags. Not by the network header, which may stand at the first tag: the tag's first
 /// byte can look like an IP version.
 #[inline(always)]
-fn behind_tags(skb: Skb, address: &mut [u32; 4]) -> u32 {
+fn behind_tags(skb: Skb, to: &mut Destination) -> u32 {
     let Some(mut offset) = link_header_len() else {
         return UNPARSABLE;
     };
@@ -146,29 +161,30 @@ fn behind_tags(skb: Skb, address: &mut [u32; 4]) -> u32 {
         offset += VLAN_TAG_LEN;
         match u32::from(protocol) {
             VLAN | QINQ => {}
-            protocol @ (IP | IPV6) => return load(skb, Origin::Data, offset, protocol, address),
+            protocol @ (IP | IPV6) => return load(skb, Origin::Data, offset, protocol, to),
             _ => return NOT_IP,
         }
     }
     UNPARSABLE
 }
 
-/// Loads the destination from an IP header at `offset`.
+/// Loads the destination from an IP header at `offset` from `origin`.
 #[inline(always)]
-fn load(skb: Skb, origin: Origin, offset: u32, protocol: u32, address: &mut [u32; 4]) -> u32 {
+fn load(skb: Skb, origin: Origin, offset: u32, protocol: u32, to: &mut Destination) -> u32 {
+    to.offset = offset;
     let Some(first) = skb.load::<u8>(origin, offset) else {
         return UNPARSABLE;
     };
     if protocol == IP && version(first) == 4 {
         if let Some(word) = skb.load(origin, offset + IPV4_DESTINATION) {
-            address[0] = word;
+            to.words[0] = word;
             return FOUND_V4;
         }
     } else if protocol == IPV6
         && version(first) == 6
         && let Some(words) = skb.load(origin, offset + IPV6_DESTINATION)
     {
-        *address = words;
+        to.words = words;
         return FOUND_V6;
     }
     UNPARSABLE

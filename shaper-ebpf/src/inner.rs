@@ -5,7 +5,7 @@
 
 use core::{ffi::c_void, ptr};
 
-use aya_ebpf::helpers::generated::bpf_map_lookup_elem;
+use aya_ebpf::helpers::generated::{bpf_map_lookup_elem, bpf_map_update_elem};
 
 /// Defines a type whose layout is an inner map's definition, as the loader reads it in BTF.
 macro_rules! inner_map {
@@ -43,5 +43,13 @@ pub(crate) trait Lookup: Sized {
         // SAFETY: an outer map's value is a map, and the verifier checks its key's size.
         let value = unsafe { bpf_map_lookup_elem(map, ptr::from_ref(key).cast()) };
         (!value.is_null()).then_some(value.cast())
+    }
+
+    /// Stores `value` under `key`; nonzero if the kernel refuses.
+    #[inline(always)]
+    fn insert(&self, key: &Self::Key, value: &Self::Value, flags: u64) -> i64 {
+        let map = ptr::from_ref(self).cast_mut().cast::<c_void>();
+        // SAFETY: as in `lookup`, and the verifier checks the value's size too.
+        unsafe { bpf_map_update_elem(map, ptr::from_ref(key).cast(), ptr::from_ref(value).cast(), flags) }
     }
 }

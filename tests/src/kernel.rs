@@ -1,28 +1,27 @@
 //! The loaded program and its maps, packet by packet: `BPF_PROG_TEST_RUN` on a clock of our own.
 
+mod memory;
 pub mod raw;
 mod skb;
 mod tables;
 
-use std::{
-    os::fd::{AsFd as _, AsRawFd as _},
-    ptr,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::collections;
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, ArrayOfMaps, InnerMap, IterableMap as _, MapData, PerCpuArray},
+    maps::{Array, ArrayOfMaps, HashMap, InnerMap, IterableMap as _, MapData, PerCpuArray},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
 use shaper_common::{
     bucket::{Bucket, CHUNK_BUCKETS},
+    filter::FILTER_BYTES,
     header,
     names::{self, global},
     outcome::{N_OUTCOMES, Outcome},
-    rule::{Active, PolicyHead},
+    rule::{Active, ClientKey, PolicyHead},
 };
 
+use self::memory::Memory;
 pub use self::skb::Skb;
 use crate::{model::Policy, object};
 
@@ -41,6 +40,8 @@ pub struct Settings {
     pub link_header_len: u32,
     /// Bytes per segment beyond what the kernel counts.
     pub overhead: u32,
+    /// Drop what would have to wait, and stamp nothing.
+    pub police: bool,
     /// Take the time from [`Kernel::set_clock`].
     pub fake_clock: bool,
     /// Charge by the fallback alone.
@@ -54,6 +55,7 @@ impl Default for Settings {
         Self {
             link_header_len: header::ETH_HEADER_LEN,
             overhead: 0,
+            police: false,
             fake_clock: true,
             force_fallback: false,
             log_level: 0,
@@ -77,14 +79,9 @@ pub struct Ran {
 /// The program, loaded, with one chunk of buckets. Gone when dropped.
 pub struct Kernel {
     ebpf: Ebpf,
-    clock: *mut u64,
-    buckets: *mut Bucket,
+    memory: Memory,
+    clients: Option<HashMap<MapData, ClientKey, Bucket>>,
 }
-
-// SAFETY: the mapping is shared memory that lives as long as the value; only volatile accesses go through it.
-unsafe impl Send for Kernel {}
-// SAFETY: as above.
-unsafe impl Sync for Kernel {}
 
 impl Kernel {
     /// Loads the object.
@@ -94,11 +91,12 @@ impl Kernel {
     /// If the kernel refuses it, with the verifier's account.
     #[must_use]
     pub fn load(settings: Settings) -> Self {
-        let (fake_clock, force_fallback) =
-            (u32::from(settings.fake_clock), u32::from(settings.force_fallback));
+        let [police, fake_clock, force_fallback] =
+            [settings.police, settings.fake_clock, settings.force_fallback].map(u32::from);
         let mut ebpf = EbpfLoader::new()
             .override_global(global::LINK_HEADER_LEN, &settings.link_header_len, true)
             .override_global(global::OVERHEAD, &settings.overhead, true)
+            .override_global(global::POLICE, &police, true)
             .override_global(global::FAKE_CLOCK, &fake_clock, true)
             .override_global(global::FORCE_FALLBACK, &force_fallback, true)
             .override_global(global::LOG_LEVEL, &settings.log_level, true)
@@ -110,12 +108,16 @@ impl Kernel {
             .unwrap_or_else(|error| panic!("{error}: {error:?}"));
 
         let clock = Array::<_, u64>::try_from(ebpf.map(names::CLOCK).unwrap()).unwrap();
-        let clock = map_memory(clock.map(), CLOCK_LEN).cast();
+        let filters = Array::<_, [u8; FILTER_BYTES]>::try_from(ebpf.map(names::FILTER).unwrap()).unwrap();
         let chunk = Array::<MapData, Bucket>::create(CHUNK_BUCKETS, MMAPABLE).unwrap();
-        let buckets = map_memory(chunk.map(), CHUNK_LEN).cast();
+        let memory = Memory::new(clock.map(), chunk.map(), filters.map());
         let mut chunks = ArrayOfMaps::try_from(ebpf.map_mut(names::BUCKETS).unwrap()).unwrap();
         chunks.set(0, &chunk, 0).unwrap();
-        Self { ebpf, clock, buckets }
+        Self {
+            ebpf,
+            memory,
+            clients: None,
+        }
     }
 
     /// Puts a policy into a slot, without making it current.
@@ -124,17 +126,16 @@ impl Kernel {
     ///
     /// If the kernel refuses it.
     pub fn fill(&mut self, slot: u32, policy: &Policy) {
-        if !policy.exact4.is_empty() {
-            self.set_slot(names::EXACT4, slot, &tables::exact4(policy));
+        self.memory.set_filter(slot, tables::filter_bits(policy));
+        self.set_slot(names::EXACT4, slot, tables::exact4(policy).as_ref());
+        self.set_slot(names::EXACT6, slot, tables::exact6(policy).as_ref());
+        self.set_slot(names::PREFIX4, slot, tables::prefix4(policy).as_ref());
+        self.set_slot(names::PREFIX6, slot, tables::prefix6(policy).as_ref());
+        if !policy.groups.is_empty() {
+            self.set_slot(names::GROUPS, slot, Some(&tables::groups(policy)));
         }
-        if !policy.exact6.is_empty() {
-            self.set_slot(names::EXACT6, slot, &tables::exact6(policy));
-        }
-        if !policy.prefix4.is_empty() {
-            self.set_slot(names::PREFIX4, slot, &tables::prefix4(policy));
-        }
-        if !policy.prefix6.is_empty() {
-            self.set_slot(names::PREFIX6, slot, &tables::prefix6(policy));
+        if !policy.ports.is_empty() {
+            self.set_slot(names::SERVICES, slot, Some(&tables::services(policy)));
         }
         let any = policy.any.unwrap_or_default();
         let head = PolicyHead {
@@ -159,35 +160,47 @@ impl Kernel {
         self.activate(0);
     }
 
+    /// Makes room for so many clients, and forgets all there were. Without it there is room for none.
+    pub fn replace_clients(&mut self, max_clients: u32) {
+        let clients = tables::clients(max_clients);
+        self.set_slot(names::CLIENTS, 0, Some(&clients));
+        self.clients = Some(clients);
+    }
+
+    /// Buckets of all clients.
+    #[must_use]
+    pub fn clients(&self) -> collections::HashMap<ClientKey, Bucket> {
+        self.clients
+            .iter()
+            .flat_map(HashMap::iter)
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    /// Overwrites a slot's filter, so that it holds no destination.
+    pub fn clear_filter(&self, slot: u32) {
+        self.memory.set_filter(slot, [].into_iter());
+    }
+
     /// What the fake clock shows from here on.
     pub fn set_clock(&self, now_ns: u64) {
-        // SAFETY: within the mapping, aligned.
-        unsafe { self.clock.write_volatile(now_ns) };
+        self.memory.set_clock(now_ns);
     }
 
     /// State of a bucket.
     #[must_use]
     pub fn bucket(&self, number: u32) -> Bucket {
-        assert!(number < CHUNK_BUCKETS);
-        // SAFETY: within the mapping; the program is not running, or the caller expects torn values.
-        unsafe { self.buckets.add(number as usize).read_volatile() }
+        self.memory.bucket(number)
     }
 
     /// Overwrites a bucket.
     pub fn set_bucket(&self, number: u32, bucket: Bucket) {
-        assert!(number < CHUNK_BUCKETS);
-        // SAFETY: as in `bucket`.
-        unsafe { self.buckets.add(number as usize).write_volatile(bucket) };
+        self.memory.set_bucket(number, bucket);
     }
 
     /// Sets when a bucket's last packet departs, and nothing else of it.
     pub fn set_last_departure(&self, number: u32, last_departure_ticks: u64) {
-        assert!(number < CHUNK_BUCKETS);
-        // SAFETY: within the mapping, aligned; the program changes it by atomics as well.
-        let time = unsafe {
-            AtomicU64::from_ptr(&raw mut (*self.buckets.add(number as usize)).last_departure_ticks)
-        };
-        time.store(last_departure_ticks, Ordering::Relaxed);
+        self.memory.set_last_departure(number, last_departure_ticks);
     }
 
     /// All totals, summed over CPUs, in the order of [`Outcome`].
@@ -243,7 +256,9 @@ impl Kernel {
         &mut self.ebpf
     }
 
-    fn set_slot<M: InnerMap>(&mut self, name: &str, slot: u32, inner: &M) {
+    /// A table that is missing leaves what was there, which the policy's features hide.
+    fn set_slot<M: InnerMap>(&mut self, name: &str, slot: u32, inner: Option<&M>) {
+        let Some(inner) = inner else { return };
         let mut slots = ArrayOfMaps::<_, M>::try_from(self.ebpf.map_mut(name).unwrap()).unwrap();
         slots.set(slot, inner, 0).unwrap();
     }
@@ -251,35 +266,4 @@ impl Kernel {
     fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
         self.ebpf.map_mut(name).unwrap().try_into().unwrap()
     }
-}
-
-impl Drop for Kernel {
-    fn drop(&mut self) {
-        // SAFETY: mapped with these lengths in `load`, and not used any more.
-        unsafe {
-            libc::munmap(self.buckets.cast(), CHUNK_LEN);
-            libc::munmap(self.clock.cast(), CLOCK_LEN);
-        }
-    }
-}
-
-/// Bytes of a chunk.
-const CHUNK_LEN: usize = CHUNK_BUCKETS as usize * size_of::<Bucket>();
-/// The kernel maps whole pages.
-const CLOCK_LEN: usize = 4096;
-
-fn map_memory(map: &MapData, len: usize) -> *mut libc::c_void {
-    // SAFETY: a fresh mapping at an address of the kernel's choice.
-    let memory = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            len,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            map.fd().as_fd().as_raw_fd(),
-            0,
-        )
-    };
-    assert_ne!(memory, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
-    memory
 }

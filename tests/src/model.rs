@@ -1,76 +1,31 @@
 //! The oracle: what the kernel program must do with a packet, said once more with ordinary maps.
 //!
-//! The decision itself is `shaper_common`'s; the way to it and the consequences are written anew.
+//! The decision for one limit is `shaper_common`'s; the way to it, what two limits come to and the consequences are
+//! written anew.
 
-use std::{
-    collections::{HashMap, HashSet},
-    hash::Hash,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+mod lookup;
+mod policy;
+
+use std::{collections::HashMap, net::IpAddr};
 
 use shaper_common::{
     bucket::{Bucket, CHUNK_BUCKETS},
     outcome::{N_OUTCOMES, Outcome},
-    pacing::{Verdict, schedule},
-    rule::{Rule, feature, kind},
+    pacing::{Limit, Verdict, schedule},
+    rule::{ClientKey, Rule, kind},
     stamp::{Stamp, reconcile},
 };
 
-/// A policy as literals.
-#[derive(Clone, Debug, Default)]
-pub struct Policy {
-    /// Exact IPv4 destinations.
-    pub exact4: Vec<(Ipv4Addr, Rule)>,
-    /// Exact IPv6 destinations.
-    pub exact6: Vec<(Ipv6Addr, Rule)>,
-    /// IPv4 prefixes.
-    pub prefix4: Vec<(Ipv4Addr, u32, Rule)>,
-    /// IPv6 prefixes.
-    pub prefix6: Vec<(Ipv6Addr, u32, Rule)>,
-    /// The rule for all the rest.
-    pub any: Option<Rule>,
-}
-
-impl Policy {
-    /// Bits of [`feature`].
-    #[must_use]
-    pub fn features(&self) -> u32 {
-        let bit = |is_set, bit| if is_set { bit } else { 0 };
-        bit(!self.exact4.is_empty(), feature::EXACT4)
-            | bit(!self.exact6.is_empty(), feature::EXACT6)
-            | bit(!self.prefix4.is_empty(), feature::PREFIX4)
-            | bit(!self.prefix6.is_empty(), feature::PREFIX6)
-            | bit(self.any.is_some(), feature::ANY)
-    }
-}
-
-impl Policy {
-    /// The same without the rules that a later one for the same destinations would overwrite.
-    #[must_use]
-    pub fn without_duplicates(mut self) -> Self {
-        keep_last(&mut self.exact4, |(address, _)| *address);
-        keep_last(&mut self.exact6, |(address, _)| *address);
-        keep_last(&mut self.prefix4, |(address, prefix_len, _)| {
-            (*address, *prefix_len)
-        });
-        keep_last(&mut self.prefix6, |(address, prefix_len, _)| {
-            (*address, *prefix_len)
-        });
-        self
-    }
-}
-
-fn keep_last<T, K: Eq + Hash>(rules: &mut Vec<T>, key: impl Fn(&T) -> K) {
-    let mut seen = HashSet::new();
-    rules.reverse();
-    rules.retain(|rule| seen.insert(key(rule)));
-}
+use self::lookup::Lookup;
+pub use self::policy::{Policy, Port};
 
 /// What the program is told about a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
     /// Its destination, or why it has none.
     pub destination: Result<IpAddr, Outcome>,
+    /// The server's own port, if it can be seen.
+    pub port: Option<Port>,
     /// Whether it keeps the link alive, and is therefore never limited.
     pub is_link_control: bool,
     /// Bytes on the wire that are charged.
@@ -102,30 +57,39 @@ pub struct Expected {
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     policy: Policy,
-    exact: HashMap<IpAddr, Rule>,
+    lookup: Lookup,
+    is_policing: bool,
     /// By bucket number; one that is missing is untouched.
     pub buckets: HashMap<u32, Bucket>,
+    /// Buckets of clients.
+    pub clients: HashMap<ClientKey, Bucket>,
+    /// How many of them there can be.
+    pub max_clients: usize,
     /// In the order of [`Outcome`].
     pub totals: [u64; N_OUTCOMES as usize],
 }
 
+/// Where a bucket is found.
+#[derive(Clone, Copy)]
+enum Place {
+    Number(u32),
+    Client(ClientKey),
+}
+
+/// A limit on a packet, and what its bucket says to it.
+#[derive(Clone, Copy)]
+struct Charge {
+    place: Place,
+    verdict: Verdict,
+}
+
 impl Model {
-    /// A model of untouched buckets under `policy`.
+    /// A model without a policy; `is_policing` drops what would have to wait.
     #[must_use]
-    pub fn new(policy: &Policy) -> Self {
-        let v4 = policy
-            .exact4
-            .iter()
-            .map(|(address, rule)| (IpAddr::V4(*address), *rule));
-        let v6 = policy
-            .exact6
-            .iter()
-            .map(|(address, rule)| (IpAddr::V6(*address), *rule));
+    pub fn new(is_policing: bool) -> Self {
         Self {
-            policy: policy.clone(),
-            exact: v4.chain(v6).collect(),
-            buckets: HashMap::new(),
-            totals: [0; N_OUTCOMES as usize],
+            is_policing,
+            ..Self::default()
         }
     }
 
@@ -137,71 +101,139 @@ impl Model {
 
     /// Puts another policy in force; buckets stay.
     pub fn replace_policy(&mut self, policy: &Policy) {
-        let fresh = Self::new(policy);
-        self.policy = fresh.policy;
-        self.exact = fresh.exact;
+        self.lookup = Lookup::new(policy);
+        self.policy = policy.clone();
+    }
+
+    /// Forgets all clients, and makes room for so many.
+    pub fn replace_clients(&mut self, max_clients: usize) {
+        self.clients.clear();
+        self.max_clients = max_clients;
     }
 
     /// Sends a packet.
     pub fn send(&mut self, packet: &Packet, now_ns: u64) -> Expected {
-        let untouched = |outcome| Expected {
-            outcome,
+        let mut expected = Expected {
+            outcome: Outcome::Unlimited,
             tstamp: packet.tstamp,
             priority: packet.priority,
             is_marked: false,
         };
-        let rule = packet.destination.and_then(|destination| self.rule(destination));
-        let expected = match rule {
-            Err(outcome) => untouched(outcome),
-            Ok(_) if packet.is_link_control => untouched(Outcome::NeverLimited),
-            Ok(rule) if rule.bucket >= CHUNK_BUCKETS => untouched(Outcome::NoBucket),
-            Ok(rule) => self.limit(&rule, packet, now_ns),
+        let found = packet.destination.and_then(|destination| {
+            let rule = self.lookup.rule(&self.policy, destination, packet.port)?;
+            Ok((rule, destination))
+        });
+        expected.outcome = match found {
+            Err(outcome) => outcome,
+            Ok(_) if packet.is_link_control => Outcome::NeverLimited,
+            Ok((rule, _)) if rule.kind == kind::BLOCKED => {
+                if rule.bucket < CHUNK_BUCKETS {
+                    self.count_drop(Place::Number(rule.bucket), packet);
+                }
+                Outcome::Blocked
+            }
+            Ok((rule, destination)) => match self.place(&rule, destination) {
+                Some(place) => self.limit(place, &rule, packet, now_ns, &mut expected),
+                None => Outcome::NoBucket,
+            },
         };
         self.count(expected.outcome);
         expected
     }
 
-    fn limit(&mut self, rule: &Rule, packet: &Packet, now_ns: u64) -> Expected {
-        let bucket = self.buckets.entry(rule.bucket).or_default();
-        let mut expected = Expected {
-            outcome: Outcome::BeyondHorizon,
-            tstamp: packet.tstamp,
-            priority: packet.priority,
-            is_marked: false,
-        };
-        let verdict = schedule(&rule.limit, bucket.last_departure_ticks, now_ns, packet.wire_len);
-        let departure_ns = match verdict {
-            Verdict::BeyondHorizon => {
-                bucket.dropped_packets += 1;
-                bucket.dropped_bytes += u64::from(packet.wire_len);
-                return expected;
+    /// Where a rule's packet is charged; makes a bucket for a client that has none.
+    fn place(&mut self, rule: &Rule, destination: IpAddr) -> Option<Place> {
+        if let Some(key) = lookup::client(rule, destination) {
+            if self.clients.contains_key(&key) || self.clients.len() < self.max_clients {
+                self.clients.entry(key).or_default();
+                return Some(Place::Client(key));
             }
-            Verdict::Conforming { last_departure_ticks } => {
-                bucket.last_departure_ticks = last_departure_ticks;
-                expected.outcome = Outcome::Conforming;
-                now_ns
-            }
-            Verdict::Paced {
-                departure_ns,
-                last_departure_ticks,
-                is_marked,
-            } => {
-                bucket.last_departure_ticks = last_departure_ticks;
-                bucket.paced_packets += 1;
-                expected.outcome = Outcome::Paced;
-                if packet.priority % 16 == 7 {
-                    expected.priority = packet.priority - 1;
-                }
-                expected.is_marked = is_marked && packet.is_ect;
-                departure_ns
-            }
-        };
-        bucket.sent_packets += 1;
-        bucket.sent_bytes += u64::from(packet.wire_len);
-        if expected.is_marked {
-            bucket.marked_packets += 1;
-            self.count(Outcome::Marked);
+            self.count(Outcome::ClientsFull);
         }
+        (rule.bucket < CHUNK_BUCKETS).then_some(Place::Number(rule.bucket))
+    }
+
+    fn limit(
+        &mut self,
+        place: Place,
+        rule: &Rule,
+        packet: &Packet,
+        now_ns: u64,
+        expected: &mut Expected,
+    ) -> Outcome {
+        let mut charges = vec![self.decide(place, &rule.limit, packet, now_ns)];
+        let group = usize::try_from(rule.group).unwrap().checked_sub(1);
+        if let Some(group) = group.and_then(|group| self.policy.groups.get(group)).copied()
+            && group.bucket < CHUNK_BUCKETS
+        {
+            charges.push(self.decide(Place::Number(group.bucket), &group.limit, packet, now_ns));
+        }
+        if charges
+            .iter()
+            .any(|charge| charge.verdict == Verdict::BeyondHorizon)
+        {
+            for charge in charges {
+                self.count_drop(charge.place, packet);
+            }
+            return Outcome::BeyondHorizon;
+        }
+        let (departure_ns, asks_for_mark) = self.charge(&charges, now_ns);
+        let is_paced = departure_ns > now_ns;
+        if is_paced {
+            expected.is_marked = asks_for_mark && packet.is_ect;
+            if packet.priority % 16 == 7 {
+                expected.priority = packet.priority - 1;
+            }
+        }
+        self.count_sent(&charges, packet, is_paced, expected.is_marked);
+        if !self.is_policing {
+            self.stamp(packet, departure_ns, now_ns, expected);
+        }
+        if is_paced {
+            Outcome::Paced
+        } else {
+            Outcome::Conforming
+        }
+    }
+
+    fn decide(&mut self, place: Place, limit: &Limit, packet: &Packet, now_ns: u64) -> Charge {
+        let horizon_ticks = if self.is_policing { 0 } else { limit.horizon_ticks };
+        let limit = Limit {
+            horizon_ticks,
+            ..*limit
+        };
+        let last_departure_ticks = self.bucket(place).last_departure_ticks;
+        Charge {
+            place,
+            verdict: schedule(&limit, last_departure_ticks, now_ns, packet.wire_len),
+        }
+    }
+
+    /// Charges all; when the packet departs, and whether any limit asks for a mark.
+    fn charge(&mut self, charges: &[Charge], now_ns: u64) -> (u64, bool) {
+        let (mut latest_ns, mut asks_for_mark) = (now_ns, false);
+        for charge in charges {
+            let bucket = self.bucket(charge.place);
+            match charge.verdict {
+                Verdict::Conforming { last_departure_ticks } => {
+                    bucket.last_departure_ticks = last_departure_ticks;
+                }
+                Verdict::Paced {
+                    departure_ns,
+                    last_departure_ticks,
+                    is_marked,
+                } => {
+                    bucket.last_departure_ticks = last_departure_ticks;
+                    latest_ns = latest_ns.max(departure_ns);
+                    asks_for_mark |= is_marked;
+                }
+                Verdict::BeyondHorizon => unreachable!("dropped before anything was charged"),
+            }
+        }
+        (latest_ns, asks_for_mark)
+    }
+
+    fn stamp(&mut self, packet: &Packet, departure_ns: u64, now_ns: u64, expected: &mut Expected) {
         let stamp = reconcile(packet.tstamp, 0, departure_ns, now_ns);
         if let Stamp::Set(tstamp) | Stamp::Replace(tstamp) = stamp {
             expected.tstamp = tstamp;
@@ -212,81 +244,35 @@ impl Model {
         if let Stamp::Replace(_) = stamp {
             self.count(Outcome::Restamped);
         }
-        expected
     }
 
-    /// The rule that limits a destination, or why none does.
-    fn rule(&self, destination: IpAddr) -> Result<Rule, Outcome> {
-        let unless_exempt = |rule: &Rule| {
-            if rule.kind == kind::EXEMPT {
-                Err(Outcome::Exempt)
-            } else {
-                Ok(*rule)
-            }
-        };
-        if let Some(rule) = self.exact.get(&destination) {
-            return unless_exempt(rule);
+    fn bucket(&mut self, place: Place) -> &mut Bucket {
+        match place {
+            Place::Number(number) => self.buckets.entry(number).or_default(),
+            Place::Client(key) => self.clients.entry(key).or_default(),
         }
-        let has_prefixes = match destination {
-            IpAddr::V4(_) => !self.policy.prefix4.is_empty(),
-            IpAddr::V6(_) => !self.policy.prefix6.is_empty(),
-        };
-        if !has_prefixes && self.policy.any.is_none() {
-            return Err(Outcome::Unlimited);
+    }
+
+    fn count_sent(&mut self, charges: &[Charge], packet: &Packet, is_paced: bool, is_marked: bool) {
+        for charge in charges {
+            let bucket = self.bucket(charge.place);
+            bucket.sent_packets += 1;
+            bucket.sent_bytes += u64::from(packet.wire_len);
+            bucket.paced_packets += u64::from(is_paced);
+            bucket.marked_packets += u64::from(is_marked);
         }
-        if is_never_limited(destination) {
-            return Err(Outcome::NeverLimited);
+        if is_marked {
+            self.count(Outcome::Marked);
         }
-        let longest = match destination {
-            IpAddr::V4(address) => longest(&self.policy.prefix4, |(prefix, prefix_len, rule)| {
-                covers(
-                    u32::from(*prefix).into(),
-                    u32::from(address).into(),
-                    32 - prefix_len,
-                )
-                .then_some((*prefix_len, rule))
-            }),
-            IpAddr::V6(address) => longest(&self.policy.prefix6, |(prefix, prefix_len, rule)| {
-                covers((*prefix).into(), address.into(), 128 - prefix_len).then_some((*prefix_len, rule))
-            }),
-        };
-        longest
-            .or(self.policy.any.as_ref())
-            .map_or(Err(Outcome::Unlimited), unless_exempt)
+    }
+
+    fn count_drop(&mut self, place: Place, packet: &Packet) {
+        let bucket = self.bucket(place);
+        bucket.dropped_packets += 1;
+        bucket.dropped_bytes += u64::from(packet.wire_len);
     }
 
     fn count(&mut self, outcome: Outcome) {
         self.totals[outcome as usize] += 1;
-    }
-}
-
-fn longest<P>(prefixes: &[P], covering: impl Fn(&P) -> Option<(u32, &Rule)>) -> Option<&Rule> {
-    prefixes
-        .iter()
-        .filter_map(covering)
-        .max_by_key(|(prefix_len, _)| *prefix_len)
-        .map(|(_, rule)| rule)
-}
-
-/// Whether two addresses agree but for the last `n_host_bits`.
-fn covers(prefix: u128, address: u128, n_host_bits: u32) -> bool {
-    let differing = prefix ^ address;
-    n_host_bits == 128 || differing >> n_host_bits == 0
-}
-
-fn is_never_limited(destination: IpAddr) -> bool {
-    match destination {
-        IpAddr::V4(address) => {
-            address.octets()[0] == 0
-                || address.is_loopback()
-                || address.is_link_local()
-                || address.octets()[0] >= 224
-        }
-        IpAddr::V6(address) => {
-            address.is_unspecified()
-                || address.is_loopback()
-                || address.is_multicast()
-                || address.is_unicast_link_local()
-        }
     }
 }

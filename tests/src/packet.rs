@@ -37,7 +37,7 @@ pub fn ipv4(destination: Ipv4Addr, protocol: u8, ecn: u8, payload: &[u8]) -> Vec
     packet.extend(total_len.to_be_bytes());
     packet.extend([0, 0, 0, 0, 64, protocol, 0, 0, 192, 0, 2, 1]);
     packet.extend(destination.octets());
-    let checksum = checksum(&packet);
+    let checksum = header_checksum(&packet);
     packet[10..12].copy_from_slice(&checksum.to_be_bytes());
     packet.extend(payload);
     packet
@@ -59,8 +59,14 @@ pub fn ipv6(destination: Ipv6Addr, next_header: u8, ecn: u8, payload: &[u8]) -> 
 /// A UDP datagram without checksum.
 #[must_use]
 pub fn udp(destination_port: u16, payload: &[u8]) -> Vec<u8> {
+    udp_from(40_000, destination_port, payload)
+}
+
+/// The same from a port.
+#[must_use]
+pub fn udp_from(source_port: u16, destination_port: u16, payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(8 + payload.len()).unwrap_or(0);
-    let mut datagram = 40_000_u16.to_be_bytes().to_vec();
+    let mut datagram = source_port.to_be_bytes().to_vec();
     datagram.extend(destination_port.to_be_bytes());
     datagram.extend(len.to_be_bytes());
     datagram.extend([0, 0]);
@@ -71,7 +77,14 @@ pub fn udp(destination_port: u16, payload: &[u8]) -> Vec<u8> {
 /// A TCP segment with `n_option_words` words of options.
 #[must_use]
 pub fn tcp(n_option_words: u8, payload: &[u8]) -> Vec<u8> {
-    let mut segment = vec![0; 12];
+    tcp_from(0, n_option_words, payload)
+}
+
+/// The same from a port.
+#[must_use]
+pub fn tcp_from(source_port: u16, n_option_words: u8, payload: &[u8]) -> Vec<u8> {
+    let mut segment = source_port.to_be_bytes().to_vec();
+    segment.extend([0; 10]);
     segment.extend([(5 + n_option_words) << 4, 0x10, 0xff, 0xff, 0, 0, 0, 0]);
     segment.extend(vec![1; usize::from(n_option_words) * 4]);
     segment.extend(payload);
@@ -128,6 +141,18 @@ pub fn ecn(frame: &[u8]) -> u8 {
         6 => (frame[ETH_LEN + 1] >> 4) & 3,
         version => panic!("IP version {version}"),
     }
+}
+
+/// The checksum that an IPv4 packet's header should have.
+///
+/// # Panics
+///
+/// If the header is longer than the packet.
+#[must_use]
+pub fn header_checksum(packet: &[u8]) -> u16 {
+    let mut header = packet[..usize::from(packet[0] & 0xf) * 4].to_vec();
+    header[10..12].fill(0);
+    checksum(&header)
 }
 
 /// The Internet checksum of a header whose own checksum is zero, or zero if it is right.

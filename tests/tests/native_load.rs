@@ -80,6 +80,7 @@ fn the_program_keeps_its_name_and_may_call_every_helper() {
     assert_eq!(info.name_as_str(), Some(names::PROGRAM));
     assert_eq!(info.gpl_compatible(), Some(true));
     if let Some(n_instructions) = info.verified_instruction_count() {
+        println!("{n_instructions} instructions verified");
         assert!(
             n_instructions < 400_000,
             "{n_instructions} of a million that the verifier is ready to follow"

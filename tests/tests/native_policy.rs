@@ -110,6 +110,7 @@ fn the_longest_prefix_counts_and_an_exact_rule_beats_it() {
             (v6("::"), 0, rule(8)),
         ],
         any: Some(rule(10)),
+        ..Policy::default()
     });
     let expected = [
         ("10.1.2.3", 1),
@@ -147,6 +148,7 @@ fn an_exempt_destination_prefix_or_rest_passes() {
         prefix4: vec![(v4("10.0.0.0"), 8, EXEMPT)],
         prefix6: vec![(v6("2001:db9::"), 32, EXEMPT)],
         any: Some(rule(2)),
+        ..Policy::default()
     });
     for destination in ["10.1.2.3", "10.2.2.2", "2001:db8::1", "2001:db9::1"] {
         assert_eq!(

@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use shaper_common::outcome::Outcome;
+use shaper_common::outcome::{N_OUTCOMES, Outcome};
 use shaper_tests::{
     kernel::{DROP, Kernel, PASS, Settings, Skb},
     model::Model,
@@ -18,18 +18,53 @@ const N_POLICIES: u64 = 100;
 
 #[test]
 fn the_program_does_with_random_packets_what_the_model_does() {
-    let seed = number("SHAPER_SEED").unwrap_or_else(fresh_seed);
     let default = if object::in_lab() { 20_000 } else { 1_000_000 };
-    let n_frames = number("SHAPER_FRAMES").unwrap_or(default);
+    let totals = compare(Settings::default(), default);
+    // A run that never got to some outcome would prove nothing about it.
+    for outcome in Outcome::ALL {
+        let is_expected = outcome != Outcome::Contended;
+        assert_eq!(
+            totals[outcome as usize] > 0,
+            is_expected,
+            "{outcome:?} {totals:?}"
+        );
+    }
+}
+
+#[test]
+fn policing_the_program_does_with_random_packets_what_the_model_does() {
+    let default = if object::in_lab() { 5_000 } else { 100_000 };
+    let settings = Settings {
+        police: true,
+        ..Settings::default()
+    };
+    let totals = compare(settings, default);
+    for outcome in [Outcome::Paced, Outcome::Marked, Outcome::Restamped] {
+        assert_eq!(totals[outcome as usize], 0, "{outcome:?}");
+    }
+    for outcome in [Outcome::Conforming, Outcome::BeyondHorizon, Outcome::ClientsFull] {
+        assert!(totals[outcome as usize] > 0, "{outcome:?}");
+    }
+}
+
+/// Sends random frames through program and model, and returns the totals of both.
+fn compare(settings: Settings, n_frames: u64) -> [u64; N_OUTCOMES as usize] {
+    let seed = number("SHAPER_SEED").unwrap_or_else(fresh_seed);
+    let n_frames = number("SHAPER_FRAMES").unwrap_or(n_frames);
     println!("{n_frames} frames, SHAPER_SEED={seed}");
 
     let mut random = Random::new(seed);
-    let mut kernel = Kernel::load(Settings::default());
+    let mut kernel = Kernel::load(settings);
     let mut now_ns = 1 << 40;
-    let mut model = Model::default();
+    let mut model = Model::new(settings.police);
     for n_frame in 0..n_frames {
         if n_frame.is_multiple_of(n_frames.div_ceil(N_POLICIES)) {
             assert_same_counters(&kernel, &model, seed);
+            if n_frame == 0 || random.one_in(4) {
+                let max_clients = 1 + random.below(60);
+                kernel.replace_clients(u32::try_from(max_clients).unwrap());
+                model.replace_clients(usize::try_from(max_clients).unwrap());
+            }
             let policy = random::policy(&mut random);
             kernel.install(&policy);
             model.replace_policy(&policy);
@@ -47,7 +82,7 @@ fn the_program_does_with_random_packets_what_the_model_does() {
         let expected = model.send(&sample.packet, now_ns);
         let ran = kernel.run(&sample.frame, skb);
         let got = (ran.action, ran.skb.tstamp, ran.skb.priority);
-        let action = if expected.outcome == Outcome::BeyondHorizon {
+        let action = if matches!(expected.outcome, Outcome::BeyondHorizon | Outcome::Blocked) {
             DROP
         } else {
             PASS
@@ -61,19 +96,7 @@ fn the_program_does_with_random_packets_what_the_model_does() {
         }
     }
     assert_same_counters(&kernel, &model, seed);
-    // A run that never got to some outcome would prove nothing about it.
-    for outcome in Outcome::ALL {
-        let is_expected = !matches!(
-            outcome,
-            Outcome::Contended | Outcome::Blocked | Outcome::ClientsFull
-        );
-        assert_eq!(
-            kernel.total(outcome) > 0,
-            is_expected,
-            "SHAPER_SEED={seed}: {outcome:?} {:?}",
-            kernel.totals()
-        );
-    }
+    kernel.totals()
 }
 
 fn assert_same_counters(kernel: &Kernel, model: &Model, seed: u64) {
@@ -85,6 +108,7 @@ fn assert_same_counters(kernel: &Kernel, model: &Model, seed: u64) {
             "SHAPER_SEED={seed}, bucket {number}"
         );
     }
+    assert_eq!(kernel.clients(), model.clients, "SHAPER_SEED={seed}");
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -1,0 +1,126 @@
+//! From a packet to the service it comes from: by the server's own port.
+
+use shaper_common::{
+    header::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, version},
+    port::{
+        FRAGMENT, MAX_EXTENSIONS, extension_len, has_ports, index, is_later_fragment_v4, is_later_fragment_v6,
+    },
+    rule::feature,
+};
+
+use crate::{
+    control::{NO_OPTIONS, ordinary},
+    destination::{AT_NETWORK_HEADER, Destination},
+    policy::Policy,
+    skb::{Origin, Skb},
+};
+
+/// Port index of a packet that has no ports.
+const NONE: u32 = u32::MAX;
+
+/// Number of the packet's service; zero if it has none, or the policy tells no services apart.
+#[inline(always)]
+pub(crate) fn of(skb: Skb, destination: &Destination, policy: Policy) -> u32 {
+    if !policy.has(feature::SERVICES) {
+        return 0;
+    }
+    let near = if destination.is_v4 {
+        near_v4(skb)
+    } else {
+        near_v6(skb)
+    };
+    let index = match near {
+        Some(index) => index,
+        None => far(skb, destination.offset),
+    };
+    if index == NONE {
+        return 0;
+    }
+    policy.service(index)
+}
+
+/// The port's index, where an ordinary IPv4 packet has it.
+#[inline(always)]
+fn near_v4(skb: Skb) -> Option<u32> {
+    let header = ordinary(skb, IPV4_HEADER_LEN)?;
+    // SAFETY: a base header's bytes and four more are there.
+    let (first, fragment, protocol, ports) = unsafe {
+        (
+            header.byte::<0>(),
+            [header.byte::<6>(), header.byte::<7>()],
+            header.byte::<9>(),
+            header.word::<{ IPV4_HEADER_LEN as usize }>().to_ne_bytes(),
+        )
+    };
+    if first != NO_OPTIONS || is_later_fragment_v4(fragment) || !has_ports(protocol) {
+        return None;
+    }
+    Some(index(protocol, [ports[0], ports[1]]))
+}
+
+/// The port's index, where an ordinary IPv6 packet has it.
+#[inline(always)]
+fn near_v6(skb: Skb) -> Option<u32> {
+    let header = ordinary(skb, IPV6_HEADER_LEN)?;
+    // SAFETY: a base header's bytes and four more are there.
+    let (protocol, ports) = unsafe {
+        (
+            header.byte::<6>(),
+            header.word::<{ IPV6_HEADER_LEN as usize }>().to_ne_bytes(),
+        )
+    };
+    has_ports(protocol).then(|| index(protocol, [ports[0], ports[1]]))
+}
+
+/// The port's index, wherever it is, or [`NONE`]. `offset` is where the IP header stands.
+#[cold]
+#[unsafe(link_section = ".text")]
+#[inline(never)]
+fn far(skb: Skb, offset: u32) -> u32 {
+    let index = if offset == AT_NETWORK_HEADER {
+        walk(skb, Origin::NetworkHeader, 0)
+    } else {
+        walk(skb, Origin::Data, offset)
+    };
+    index.unwrap_or(NONE)
+}
+
+#[inline(always)]
+fn walk(skb: Skb, origin: Origin, start: u32) -> Option<u32> {
+    let first = skb.load::<u8>(origin, start)?;
+    let (protocol, offset) = match version(first) {
+        4 => {
+            if is_later_fragment_v4(skb.load(origin, start + 6)?) {
+                return None;
+            }
+            let header_len = u32::from(first & 0xf) * 4;
+            (skb.load::<u8>(origin, start + 9)?, start + header_len)
+        }
+        6 => behind_extensions(skb, origin, start)?,
+        _ => return None,
+    };
+    if !has_ports(protocol) {
+        return None;
+    }
+    Some(index(protocol, skb.load(origin, offset)?))
+}
+
+/// The first protocol that is no extension header, and where it starts.
+#[inline(always)]
+fn behind_extensions(skb: Skb, origin: Origin, start: u32) -> Option<(u8, u32)> {
+    let mut protocol = skb.load::<u8>(origin, start + 6)?;
+    let mut offset = start + IPV6_HEADER_LEN;
+    for _ in 0..MAX_EXTENSIONS {
+        if has_ports(protocol) {
+            break;
+        }
+        let [next, len, field @ ..] = skb.load::<[u8; 4]>(origin, offset)?;
+        let extension_len = extension_len(protocol, len)?;
+        if protocol == FRAGMENT && is_later_fragment_v6(field) {
+            return None;
+        }
+        protocol = next;
+        offset += extension_len;
+    }
+    Some((protocol, offset))
+}
