@@ -3,6 +3,7 @@
 pub mod cmd;
 pub mod config;
 pub mod dataplane;
+pub mod monitor;
 pub mod paths;
 pub mod policy;
 pub mod stats;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::{Context, Format, Verbosity};
 use super::{
-    apply, check, completions, doctor, down, get, kernel_log, list, man, reload, set, status, unset, up,
+    apply, check, completions, doctor, down, get, kernel_log, list, man, monitor, reload, set, status, unset,
+    up, watch,
 };
 use crate::paths::{self, Paths};
 use crate::view::Unit;
@@ -118,6 +119,8 @@ enum Command {
     Down(down::Args),
     Status(status::Args),
     Doctor(doctor::Args),
+    Monitor(monitor::Args),
+    Watch(watch::Args),
     Completions(completions::Args),
     Man(man::Args),
     #[command(hide = true)]
@@ -162,6 +165,8 @@ impl Cli {
             Command::Down(args) => down::run(args, context, out),
             Command::Status(args) => status::run(args, context, out),
             Command::Doctor(args) => doctor::run(args, context, out),
+            Command::Monitor(args) => monitor::run(args, context, out),
+            Command::Watch(args) => watch::run(args, context, out),
             Command::Completions(args) => completions::run(args, context, out),
             Command::Man(args) => man::run(args, context, out),
             Command::KernelLog(args) => kernel_log::run(args, context, out),

@@ -133,6 +133,11 @@ impl Diagnosis {
     }
 }
 
+/// What to do about `error`, if anything is known.
+pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
+    Diagnosis::of(error).hint
+}
+
 /// Writes `error` to standard error; the exit code.
 pub(super) fn report(error: &anyhow::Error, context: &Context) -> u8 {
     if is_closed_pipe(error) {

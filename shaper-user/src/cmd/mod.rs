@@ -14,13 +14,18 @@ mod get;
 mod kernel_log;
 mod list;
 mod man;
+mod monitor;
+mod observe;
+mod patrol;
 mod rails;
 mod reload;
+mod repair;
 mod set;
 mod sources;
 mod status;
 mod unset;
 mod up;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Write;

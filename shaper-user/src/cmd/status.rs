@@ -9,8 +9,10 @@ use shaper_common::outcome::Outcome;
 use shaper_common::pacing;
 
 use super::change::running;
+use super::observe::{is_forgotten, lacking};
 use super::{Context, Failure, Format};
-use crate::dataplane::{Dataplane, InterfaceStatus};
+use crate::dataplane::{self, Dataplane, InterfaceStatus};
+use crate::monitor::Wanted;
 use crate::policy::Policy;
 use crate::policy::tables::{Entry, Tables};
 use crate::stats::Snapshot;
@@ -30,7 +32,11 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let dataplane = Dataplane::open(&context.paths)?;
-    let interfaces = dataplane.interfaces()?;
+    let policy = Policy::try_from(&running(context)?)?;
+    let wanted = Wanted::of(&policy);
+    let mut interfaces = dataplane.interfaces()?;
+    interfaces.retain(|interface| !is_forgotten(&wanted, interface));
+    let lacking = lacking(&wanted, &dataplane::interface_names()?, &interfaces);
     let is_wanted =
         |row: &InterfaceRow| context.interfaces.is_empty() || context.interfaces.contains(&row.name);
     let mut status = Status {
@@ -49,7 +55,12 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             "attach it with `shaper up -i IFACE`".to_owned(),
         ));
     }
-    let policy = Policy::try_from(&running(context)?)?;
+    let is_asked_for = |name: &String| context.interfaces.is_empty() || context.interfaces.contains(name);
+    for (name, what, remedy) in lacking.into_iter().filter(|(name, ..)| is_asked_for(name)) {
+        status
+            .problems
+            .push((format!("{name}: {what}"), remedy.to_owned()));
+    }
     if Tables::from(&policy) != dataplane.entries()? {
         status.problems.push((
             "the kernel holds other rules than those that `shaper list` shows".to_owned(),

@@ -6,7 +6,7 @@ use std::io::Write;
 use super::sources::{policy, warnings};
 use super::{Change, Context, Failure};
 use crate::dataplane::{self, Attached, Dataplane, Done, Hook, Request};
-use crate::policy::Policy;
+use crate::monitor::Wanted;
 
 /// Start enforcing: on the interfaces of the configuration, or on those named by `-i`
 #[derive(Debug, clap::Args)]
@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// What the kernel program logs, for `shaper kernel-log`: 0 is nothing, 5 is everything.
     #[arg(long, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=5), hide_short_help = true)]
     kernel_log: u8,
+    /// Do nothing, and call it done, where no interface is named at all: for the boot.
+    #[arg(long, hide_short_help = true)]
+    if_any: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -33,14 +36,19 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     for warning in warnings(&next, &wanted) {
         context.note(format_args!("warning: {warning}"));
     }
+    let interfaces = interfaces(context, &Wanted::of(&wanted))?;
+    if interfaces.is_none() && !is_attached(context)? {
+        return nothing_to_do(args, context);
+    }
     let request = Request {
-        interfaces: interfaces(context, &wanted)?,
+        interfaces: interfaces.unwrap_or_default(),
         needs: wanted.fq_needs(),
-        log_level: args.kernel_log,
+        log_level: Some(args.kernel_log),
         hook: args.attach.map(|hook| match hook {
             HookArg::Tcx => Hook::Tcx,
             HookArg::Clsact => Hook::Clsact,
         }),
+        ..Request::default()
     };
     let (dataplane, is_made) = Dataplane::create_or_open(&context.paths)?;
     // The rules are in force before the first packet meets the program.
@@ -73,40 +81,43 @@ fn give_up(dataplane: Dataplane, change: &Change) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The interfaces to attach to, each with its overhead.
-fn interfaces(context: &Context, policy: &Policy) -> anyhow::Result<BTreeMap<String, u32>> {
-    let mut names = context.interfaces.clone();
-    if names.is_empty() {
-        names.extend(
-            policy
-                .interfaces()
-                .iter()
-                .filter_map(|interface| interface.name())
-                .map(str::to_owned),
-        );
-        let present = dataplane::interface_names()?;
-        let is_meant = |name: &&String| {
-            policy
-                .interfaces()
-                .iter()
-                .any(|interface| interface.matches(name))
-        };
-        names.extend(present.iter().filter(is_meant).cloned());
+/// The interfaces to attach to that are there, each with its overhead; `None` if none is named anywhere. One that is
+/// asked for by `-i` has to be there; one of the configuration may come later.
+pub(super) fn interfaces(
+    context: &Context,
+    wanted: &Wanted,
+) -> anyhow::Result<Option<BTreeMap<String, u32>>> {
+    let with_overhead = |name: &String| (name.clone(), wanted.overhead(name));
+    if !context.interfaces.is_empty() {
+        return Ok(Some(context.interfaces.iter().map(with_overhead).collect()));
     }
-    if names.is_empty() && !is_attached(context)? {
-        return Err(Failure::Usage {
-            message: "no interface is named, and the configuration has none".to_owned(),
-            hint: Some(format!(
-                "name one: `shaper up -i eth0`; or write `[interface.eth0]` into `{}`",
-                context.paths.config.display()
-            )),
-        }
-        .into());
+    if wanted.is_empty() {
+        return Ok(None);
     }
-    Ok(names
-        .into_iter()
-        .map(|name| (name.clone(), policy.overhead(&name)))
-        .collect())
+    let present = dataplane::interface_names()?;
+    for missing in wanted.missing(&present) {
+        context.note(format_args!(
+            "there is no interface `{missing}` yet: `shaper monitor` attaches it when it comes, or the next `shaper up`"
+        ));
+    }
+    Ok(Some(wanted.present(&present).iter().map(with_overhead).collect()))
+}
+
+/// No interface is named, and none was attached before.
+fn nothing_to_do(args: &Args, context: &Context) -> anyhow::Result<()> {
+    let message = "no interface is named, and the configuration has none".to_owned();
+    if args.if_any {
+        context.note(format_args!("{message}: nothing is limited"));
+        return Ok(());
+    }
+    Err(Failure::Usage {
+        message,
+        hint: Some(format!(
+            "name one: `shaper up -i eth0`; or write `[interface.eth0]` into `{}`",
+            context.paths.config.display()
+        )),
+    }
+    .into())
 }
 
 /// Whether there is an interface that is attached already.
@@ -118,7 +129,7 @@ fn is_attached(context: &Context) -> anyhow::Result<bool> {
     }
 }
 
-fn describe(attached: &Attached, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) fn describe(attached: &Attached, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let name = &attached.interface;
     let hook = attached.hook.name();
     let on = match &attached.holders[..] {
@@ -128,10 +139,7 @@ fn describe(attached: &Attached, context: &Context, out: &mut impl Write) -> any
     let line = match attached.done {
         Done::Attached => format!("{name}: attached by {hook}{on}"),
         Done::Replaced => format!("{name}: program replaced in place"),
-        Done::Nothing => {
-            context.detail(format_args!("{name}: it was so already"));
-            return Ok(());
-        }
+        Done::Nothing => format!("{name}: already attached by {hook}{on}"),
     };
     if !context.format.is_json() {
         writeln!(out, "{line}")?;

@@ -1,6 +1,6 @@
 //! `up`: everything on the interfaces, in an order that leaves no gap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::Ebpf;
 
@@ -17,16 +17,21 @@ use super::topology;
 use crate::policy::FqNeeds;
 
 /// What `up` asks for.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// Interfaces, each with its overhead in bytes per packet. Those that are attached already are kept besides.
     pub interfaces: BTreeMap<String, u32>,
     /// What each `fq` must be able to hold.
     pub needs: FqNeeds,
-    /// aya-log's level.
-    pub log_level: u8,
+    /// aya-log's level; `None` leaves what is attached at its own.
+    pub log_level: Option<u8>,
     /// The only hook to try.
     pub hook: Option<Hook>,
+    /// Whether interfaces that are attached already are left as they are, so that one that is refused does not
+    /// stand in the way of another.
+    pub is_partial: bool,
+    /// Interfaces that stay ours although they are gone: they may come back.
+    pub keep_gone: BTreeSet<String>,
 }
 
 /// What became of one interface.
@@ -79,7 +84,7 @@ impl Dataplane {
     pub fn attach(&self, request: &Request) -> Result<Vec<Attached>, DataplaneError> {
         let mut netlink = Netlink::open()?;
         let devices = device::list(&mut netlink)?;
-        let before = self.follow(Record::read(&self.paths)?, &devices)?;
+        let before = self.follow(Record::read(&self.paths)?, &devices, &request.keep_gone)?;
         // Everything that can be refused without a change comes first.
         let mut targets = targets(request, &before, &devices)?;
         refuse_shared_paths(&targets, &devices)?;
@@ -189,8 +194,10 @@ impl Dataplane {
         }
         record.write(&self.paths)?;
         self.say_build_id()?;
-        for other in self.root.others()? {
-            other.remove()?;
+        if !request.is_partial {
+            for other in self.root.others()? {
+                other.remove()?;
+            }
         }
         Ok(attached)
     }
@@ -215,7 +222,12 @@ impl Dataplane {
 /// The interfaces asked for and those that are attached already.
 fn targets(request: &Request, before: &Record, devices: &[Device]) -> Result<Vec<Target>, DataplaneError> {
     let mut overheads = request.interfaces.clone();
-    for (name, record) in &before.interface {
+    let is_there = |name: &String| devices.iter().any(|device| device.name == *name);
+    let attached = before
+        .interface
+        .iter()
+        .filter(|(name, _)| !request.is_partial && is_there(name));
+    for (name, record) in attached {
         overheads.entry(name.clone()).or_insert(record.overhead);
     }
     let build_id = format!("{:016x}", build_id());
@@ -227,7 +239,10 @@ fn targets(request: &Request, before: &Record, devices: &[Device]) -> Result<Vec
                 ifindex: device.ifindex,
                 link_header_len: device.link_header_len(),
                 overhead,
-                log_level: request.log_level,
+                log_level: request.log_level.unwrap_or_else(|| {
+                    let attached = before.interface.get(&name);
+                    attached.map_or(0, |record| record.log_level)
+                }),
                 build_id: build_id.clone(),
                 ..InterfaceRecord::default()
             };

@@ -1,6 +1,6 @@
 //! What has happened since the last command: interfaces renamed, made anew or gone, and pins of other layouts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Dataplane;
 use super::device::Device;
@@ -11,7 +11,12 @@ use super::record::{InterfaceRecord, Record};
 impl Dataplane {
     /// Brings the record and the pins up to what has happened to the interfaces since. Interfaces of other layouts
     /// become ours.
-    pub(super) fn follow(&self, mut record: Record, devices: &[Device]) -> Result<Record, DataplaneError> {
+    pub(super) fn follow(
+        &self,
+        mut record: Record,
+        devices: &[Device],
+        keep_gone: &BTreeSet<String>,
+    ) -> Result<Record, DataplaneError> {
         for other in self.root.others()? {
             for interface in other.interfaces()? {
                 if let Some(device) = devices.iter().find(|device| device.name == interface) {
@@ -43,6 +48,9 @@ impl Dataplane {
                 None => {
                     self.pins.take_away(&link_pin(&name))?;
                     self.pins.take_away(&program_pin(&name))?;
+                    if keep_gone.contains(&name) {
+                        interfaces.insert(name, interface);
+                    }
                 }
             }
         }

@@ -27,6 +27,8 @@ pub struct InterfaceStatus {
     pub name: String,
     /// Its number; zero if it is gone.
     pub ifindex: u32,
+    /// What it is called since it was attached to, if that is another name.
+    pub renamed_to: Option<String>,
     /// How the program is attached.
     pub hook: Hook,
     /// The program's place among all on the hook, counting from one, and how many there are; `None` if it is not
@@ -98,10 +100,17 @@ impl Dataplane {
             ..InterfaceStatus::default()
         };
         let Some(device) = devices.iter().find(|device| device.name == name) else {
-            status.problem(
-                format!("there is no interface `{name}`"),
-                "`shaper up` when it is back, or `shaper down`",
-            );
+            let same = |device: &&Device| record.ifindex != 0 && device.ifindex == record.ifindex;
+            match devices.iter().find(same) {
+                Some(renamed) => {
+                    status.problem(format!("it is called `{}` now", renamed.name), "run `shaper up`");
+                    status.renamed_to = Some(renamed.name.clone());
+                }
+                None => status.problem(
+                    format!("there is no interface `{name}`"),
+                    "`shaper up` when it is back, or `shaper down`",
+                ),
+            }
             return Ok(status);
         };
         status.ifindex = device.ifindex;

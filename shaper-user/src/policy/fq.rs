@@ -6,7 +6,7 @@ use super::Policy;
 use super::tables::{Entry, Tables};
 
 /// Packets `fq` must be able to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FqNeeds {
     /// In all.
     pub limit_packets: u32,

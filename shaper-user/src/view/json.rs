@@ -1,5 +1,6 @@
 //! JSON for programs: versioned, in base units, with the unit in the key.
 
+mod event;
 mod status;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use super::time::rfc3339;
 use crate::policy::{Diff, Explanation, Rule, Source, Winner};
 use crate::stats::Activity;
 
+pub use self::event::event;
 pub use status::{checks, status};
 
 /// Changes only when a key changes its meaning or goes away.

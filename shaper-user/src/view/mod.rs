@@ -1,6 +1,7 @@
 //! What people and programs read: rows in, text out. No I/O.
 
 pub mod check;
+pub mod event;
 pub mod explanation;
 pub mod json;
 pub mod row;

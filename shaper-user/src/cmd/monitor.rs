@@ -1,0 +1,215 @@
+//! `shaper monitor`: keeps limits in place while interfaces come and go. No limit depends on it.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::observe::Observer;
+use super::patrol::{self, Call, Patrol};
+use super::repair::{self, Outcome};
+use super::{Context, Failure};
+use crate::monitor::journal::Journal;
+use crate::monitor::notify::Notify;
+use crate::monitor::{Repair, State};
+use crate::view::event::{Event, Kind};
+
+/// What its manual page says besides the options.
+const DETAILS: &str = "\
+No limit depends on this command: it may be killed, starved or restarted, and limits hold. It does what an operator would do who \
+looks every half second: attaches the program to an interface of the configuration that appears, comes back or was renamed; puts fq \
+back where something replaced it; says what it cannot repair, and who is in the way.
+
+Repairs that fail are tried again, after half a second at first and after a minute at most. Five repairs of one interface within half a \
+minute mean that another tool undoes them; then it waits for half a minute.
+
+Under systemd, each event is an entry of the journal with the fields SHAPER_EVENT (up, down, degraded, repaired, restored, \
+repair_failed, contested, expired, lost, unreadable), SHAPER_INTERFACE, SHAPER_RULE, SHAPER_DESTINATION and SHAPER_REMEDY, for example \
+`journalctl SHAPER_EVENT=degraded`. Elsewhere it is a line on standard error. The watchdog is fed only after the kernel was asked \
+and answered. SIGHUP makes it look at once; SIGTERM ends it.";
+
+/// Keep limits in place: attach interfaces that come back, put fq back, report the rest
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = DETAILS)]
+pub(crate) struct Args {
+    /// Look, repair and look once more; exit with 7 if something is still wrong.
+    #[arg(long)]
+    once: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &Context, _out: &mut impl Write) -> anyhow::Result<()> {
+    let mut monitor = Monitor::new(context)?;
+    if args.once {
+        return monitor.once();
+    }
+    let runtime = patrol::runtime()?;
+    let ended = runtime.block_on(monitor.keep());
+    // A repair that waits for the lock has changed nothing.
+    runtime.shutdown_background();
+    ended
+}
+
+type Repairing = JoinHandle<anyhow::Result<Vec<Outcome>>>;
+
+/// The monitor at work.
+struct Monitor<'a> {
+    context: &'a Context,
+    observer: Observer<'a>,
+    state: State,
+    journal: Journal,
+    notify: Notify,
+    started: Instant,
+    /// When systemd last heard of us; `None` before the first look that succeeded.
+    told: Option<Instant>,
+    /// Looks in a row that failed.
+    n_failed: u32,
+    /// Why, as far as it was said.
+    unreadable: Option<String>,
+}
+
+impl<'a> Monitor<'a> {
+    fn new(context: &'a Context) -> anyhow::Result<Self> {
+        Ok(Self {
+            context,
+            observer: Observer::new(context),
+            state: State::default(),
+            journal: Journal::open(),
+            notify: Notify::from_environment()?,
+            started: Instant::now(),
+            told: None,
+            n_failed: 0,
+            unreadable: None,
+        })
+    }
+
+    /// Once, for scripts and tests.
+    fn once(&mut self) -> anyhow::Result<()> {
+        let is_seen = self.look();
+        if let Some(repair) = self.state.repair(self.started.elapsed()) {
+            let outcome = repair::carry_out(self.context, &repair);
+            self.take(&repair, outcome);
+            self.look();
+        }
+        match self.state.counts() {
+            (_, 0) if is_seen => Ok(()),
+            (n_interfaces, n_bad) => Err(Failure::Differs {
+                message: format!("degraded: {n_bad} of {n_interfaces} interfaces"),
+            }
+            .into()),
+        }
+    }
+
+    /// Until told to end.
+    async fn keep(&mut self) -> anyhow::Result<()> {
+        let mut patrol = Patrol::begin()?;
+        let mut repairing: Option<(Repair, Repairing)> = None;
+        loop {
+            let began = Instant::now();
+            self.look();
+            patrol.looked(began.elapsed());
+            if repairing.is_none()
+                && let Some(repair) = self.state.repair(self.started.elapsed())
+            {
+                repairing = Some((repair.clone(), start(self.context, repair)));
+            }
+            let call = match &mut repairing {
+                None => patrol.wait().await?,
+                Some((repair, task)) => tokio::select! {
+                    call = patrol.wait() => call?,
+                    done = task => {
+                        let repair = std::mem::take(repair);
+                        repairing = None;
+                        self.take(&repair, done?);
+                        Call::Change
+                    }
+                },
+            };
+            match call {
+                Call::End => return Ok(self.notify.send("STOPPING=1\n")?),
+                Call::Overflow => self.say(&Event::new(
+                    Kind::Lost,
+                    "more changed at once than the kernel could tell; everything was read anew",
+                    "",
+                )),
+                Call::Time | Call::Change => {}
+            }
+        }
+    }
+
+    /// One look; what there is to say is said. `false` if the kernel could not be asked.
+    fn look(&mut self) -> bool {
+        match self.observer.look() {
+            Ok(seen) => {
+                (self.n_failed, self.unreadable) = (0, None);
+                for event in self.state.look(&seen) {
+                    self.say(&event);
+                }
+                self.tell_systemd();
+                true
+            }
+            Err(error) => {
+                let why = format!("{error:#}");
+                self.n_failed += 1;
+                // Once may be in the middle of somebody's `up` or `down`.
+                if self.n_failed > 1 && self.unreadable.as_deref() != Some(&why) {
+                    let remedy = super::failure::hint(&error).unwrap_or_default();
+                    self.say(&Event::new(Kind::Unreadable, &why, remedy));
+                    self.unreadable = Some(why);
+                }
+                false
+            }
+        }
+    }
+
+    /// The kernel has answered: only then is there anything to tell.
+    fn tell_systemd(&mut self) {
+        let interval = self.notify.interval().unwrap_or(Duration::MAX);
+        if self.told.is_some_and(|told| told.elapsed() < interval) {
+            return;
+        }
+        let (n_interfaces, n_bad) = self.state.counts();
+        let ready = if self.told.is_none() { "READY=1\n" } else { "" };
+        let lines = format!("{ready}WATCHDOG=1\nSTATUS={n_interfaces} interfaces, {n_bad} degraded\n");
+        match self.notify.send(&lines) {
+            Ok(()) => self.told = Some(Instant::now()),
+            Err(error) => self.context.note(format_args!("cannot tell systemd: {error}")),
+        }
+    }
+
+    /// Takes in what a repair has brought.
+    fn take(&mut self, repair: &Repair, outcome: anyhow::Result<Vec<Outcome>>) {
+        let now = self.started.elapsed();
+        self.state.updated(outcome.is_ok(), now);
+        let outcomes = match outcome {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                let remedy = super::failure::hint(&error).unwrap_or_default();
+                let failed = |name: &String| (name.clone(), Err((format!("{error:#}"), remedy.clone())));
+                repair.interfaces.iter().map(failed).collect()
+            }
+        };
+        for (interface, result) in outcomes {
+            let events = match result {
+                Ok(how) => self.state.repaired(&interface, &how, now),
+                Err((why, remedy)) => self
+                    .state
+                    .failed(&interface, &why, &remedy, now)
+                    .into_iter()
+                    .collect(),
+            };
+            for event in &events {
+                self.say(event);
+            }
+        }
+    }
+
+    fn say(&self, event: &Event) {
+        self.journal.write(event);
+    }
+}
+
+/// Repairs on a thread of its own: it may have to wait for the lock, and the kernel is looked at meanwhile.
+fn start(context: &Context, repair: Repair) -> Repairing {
+    let context = context.clone();
+    spawn_blocking(move || repair::carry_out(&context, &repair))
+}

@@ -1,0 +1,215 @@
+//! Looks at the kernel: which interfaces are wanted or attached, and what is wrong with each.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
+
+use super::Context;
+use super::change::running;
+use super::sources::policy;
+use crate::dataplane::{self, Dataplane, DataplaneError, Hook, InterfaceStatus};
+use crate::monitor::{Observation, Seen, Wanted};
+
+/// What tells one version of the running policy's file from another.
+type Version = (u64, u64, Option<SystemTime>);
+
+/// Looks again and again; reads the policy only when it was written since.
+#[derive(Debug)]
+pub(super) struct Observer<'a> {
+    context: &'a Context,
+    version: Option<Version>,
+    wanted: Wanted,
+}
+
+impl<'a> Observer<'a> {
+    /// One that has not looked yet.
+    pub(super) fn new(context: &'a Context) -> Self {
+        Self {
+            context,
+            version: None,
+            wanted: Wanted::default(),
+        }
+    }
+
+    /// One look; that shaper is not up is no error.
+    pub(super) fn look(&mut self) -> anyhow::Result<Observation> {
+        let dataplane = match Dataplane::open(&self.context.paths) {
+            Err(DataplaneError::NotUp) => return Ok(Observation::default()),
+            opened => opened?,
+        };
+        self.read_policy()?;
+        let attached = dataplane.interfaces()?;
+        let present = dataplane::interface_names()?;
+        Ok(observation(&self.wanted, &present, attached))
+    }
+
+    fn read_policy(&mut self) -> anyhow::Result<()> {
+        let metadata = fs::metadata(self.context.paths.run.join("policy.toml")).ok();
+        let version = metadata.map(|metadata| (metadata.ino(), metadata.len(), metadata.modified().ok()));
+        if version.is_none() || version != self.version {
+            self.wanted = Wanted::of(&policy(&running(self.context)?)?);
+            self.version = version;
+        }
+        Ok(())
+    }
+}
+
+/// What `attached` interfaces and those of the policy are like.
+fn observation(wanted: &Wanted, present: &[String], attached: Vec<InterfaceStatus>) -> Observation {
+    let is_outdated =
+        |interface: &InterfaceStatus| interface.renamed_to.is_some() || is_forgotten(wanted, interface);
+    let mut observation = Observation {
+        is_up: true,
+        is_outdated: attached.iter().any(is_outdated),
+        ..Observation::default()
+    };
+    for (name, what, remedy) in lacking(wanted, present, &attached) {
+        observation.interfaces.push(Seen {
+            is_repairable: present.contains(&name),
+            name,
+            problems: vec![(what.to_owned(), remedy.to_owned())],
+        });
+    }
+    let kept = attached
+        .into_iter()
+        .filter(|interface| !is_forgotten(wanted, interface));
+    observation.interfaces.extend(kept.map(seen));
+    observation
+}
+
+/// Whether it came by a pattern and is gone: nobody waits for one of many.
+pub(super) fn is_forgotten(wanted: &Wanted, interface: &InterfaceStatus) -> bool {
+    interface.ifindex == 0 && interface.renamed_to.is_none() && wanted.is_by_pattern(&interface.name)
+}
+
+/// Interfaces that the policy wants and that are not among the `attached`: name, what is wrong, what to do.
+pub(super) fn lacking(
+    wanted: &Wanted,
+    present: &[String],
+    attached: &[InterfaceStatus],
+) -> Vec<(String, &'static str, &'static str)> {
+    let is_attached = |name: &String| attached.iter().any(|interface| interface.name == *name);
+    let unattached = wanted.present(present).into_iter().map(|name| {
+        (
+            name,
+            "the program is not attached: nothing is limited",
+            "run `shaper up`",
+        )
+    });
+    let missing = wanted.missing(present).into_iter().map(|name| {
+        let what = "the configuration names this interface, and it is not there";
+        (
+            name,
+            what,
+            "`shaper monitor` attaches it when it comes, or the next `shaper up`",
+        )
+    });
+    unattached
+        .chain(missing)
+        .filter(|(name, ..)| !is_attached(name))
+        .collect()
+}
+
+fn seen(interface: InterfaceStatus) -> Seen {
+    let is_missing = interface.position.is_none() || interface.n_fq < interface.n_queues;
+    // A program before ours stays there whatever we attach, and only its owner knows why.
+    Seen {
+        is_repairable: interface.ifindex != 0 && is_missing,
+        name: interface.name,
+        problems: interface
+            .problems
+            .into_iter()
+            .map(|problem| (problem.what, problem.remedy))
+            .collect(),
+    }
+}
+
+/// What was done to an interface, in words.
+pub(super) fn describe(hook: Hook, is_attached: bool, holders: &[String]) -> String {
+    let on = holders.join(", ");
+    if is_attached {
+        format!("attached by {}, fq on {on}", hook.name())
+    } else {
+        format!("fq put in place on {on}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, InterfaceConfig, text};
+    use crate::dataplane::Problem;
+    use crate::policy::Policy;
+
+    fn wanted(names: &[&str]) -> Wanted {
+        let mut config = Config::default();
+        for name in names {
+            config.interfaces.insert(text(*name), InterfaceConfig::default());
+        }
+        Wanted::of(&Policy::try_from(&config).unwrap())
+    }
+
+    fn attached(name: &str, ifindex: u32) -> InterfaceStatus {
+        InterfaceStatus {
+            name: name.to_owned(),
+            ifindex,
+            position: (ifindex != 0).then_some((1, 1)),
+            n_fq: 1,
+            n_queues: 1,
+            problems: if ifindex == 0 {
+                vec![Problem {
+                    what: "gone".to_owned(),
+                    remedy: String::new(),
+                }]
+            } else {
+                Vec::new()
+            },
+            ..InterfaceStatus::default()
+        }
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_wanted_and_there_is_to_be_attached() {
+        let seen = observation(
+            &wanted(&["eth0", "eth1"]),
+            &names(&["eth0", "lo"]),
+            vec![attached("lo", 1)],
+        );
+        let summary: Vec<_> = seen
+            .interfaces
+            .iter()
+            .map(|interface| {
+                (
+                    &*interface.name,
+                    interface.is_repairable,
+                    interface.problems.len(),
+                )
+            })
+            .collect();
+        assert_eq!(summary, [("eth0", true, 1), ("eth1", false, 1), ("lo", false, 0)]);
+        assert!(!seen.is_outdated);
+    }
+
+    #[test]
+    fn an_interface_that_came_by_a_pattern_is_forgotten_when_it_goes() {
+        let gone = || vec![attached("veth1", 0)];
+        let seen = observation(&wanted(&["veth*"]), &[], gone());
+        assert!(seen.is_outdated && seen.interfaces.is_empty());
+        let seen = observation(&wanted(&[]), &[], gone());
+        assert!(!seen.is_outdated && seen.interfaces[0].problems.len() == 1);
+    }
+
+    #[test]
+    fn fq_that_is_missing_is_put_back_and_a_program_in_front_is_only_reported() {
+        let mut without_fq = attached("eth0", 2);
+        without_fq.n_fq = 0;
+        assert!(seen(without_fq).is_repairable);
+        let mut second = attached("eth0", 2);
+        second.position = Some((2, 2));
+        assert!(!seen(second).is_repairable);
+    }
+}

@@ -1,0 +1,84 @@
+//! Repairs what the monitor found: under the lock, with the policy that runs then.
+
+use std::collections::BTreeSet;
+
+use super::failure::hint;
+use super::observe::describe;
+use super::sources::policy;
+use super::{Change, Context};
+use crate::dataplane::{Dataplane, DataplaneError, Done, Request};
+use crate::monitor::{Repair, Wanted};
+
+/// What became of one interface: what was done, or why nothing was, and the remedy.
+pub(super) type Outcome = (String, Result<String, (String, String)>);
+
+/// Attaches to the interfaces of `repair` again, and brings the books up to date. Nothing, if shaper is not up.
+///
+/// # Errors
+///
+/// What stands in the way of all of them.
+pub(super) fn carry_out(context: &Context, repair: &Repair) -> anyhow::Result<Vec<Outcome>> {
+    let (change, dataplane) = match Change::begin_up(context) {
+        Err(error) if matches!(error.downcast_ref(), Some(DataplaneError::NotUp)) => return Ok(Vec::new()),
+        begun => begun?,
+    };
+    let policy = policy(&change.running(context)?)?;
+    let wanted = Wanted::of(&policy);
+    let request = |names: &[String]| -> anyhow::Result<Request> {
+        Ok(Request {
+            interfaces: names
+                .iter()
+                .map(|name| (name.clone(), wanted.overhead(name)))
+                .collect(),
+            needs: policy.fq_needs(),
+            is_partial: true,
+            keep_gone: awaited(&dataplane, &wanted)?,
+            ..Request::default()
+        })
+    };
+    let names = &repair.interfaces;
+    match dataplane.attach(&request(names)?) {
+        Ok(attached) => Ok(attached
+            .into_iter()
+            .map(|attached| {
+                let is_attached = attached.done != Done::Nothing;
+                (
+                    attached.interface,
+                    Ok(describe(attached.hook, is_attached, &attached.holders)),
+                )
+            })
+            .collect()),
+        Err(error) if names.len() == 1 => Ok(vec![(names[0].clone(), Err(refusal(error)))]),
+        Err(error) if names.is_empty() => Err(error.into()),
+        // One of them is in the way of the others.
+        Err(_) => names
+            .iter()
+            .map(|name| {
+                let one = Repair {
+                    interfaces: vec![name.clone()],
+                };
+                let result = match dataplane.attach(&request(&one.interfaces)?) {
+                    Ok(attached) => Ok(attached.first().map_or_else(String::new, |attached| {
+                        describe(attached.hook, attached.done != Done::Nothing, &attached.holders)
+                    })),
+                    Err(error) => Err(refusal(error)),
+                };
+                Ok((name.clone(), result))
+            })
+            .collect(),
+    }
+}
+
+/// Interfaces that are gone, and that somebody waits for.
+fn awaited(dataplane: &Dataplane, wanted: &Wanted) -> Result<BTreeSet<String>, DataplaneError> {
+    let gone = dataplane
+        .interfaces()?
+        .into_iter()
+        .filter(|interface| interface.ifindex == 0 && !wanted.is_by_pattern(&interface.name));
+    Ok(gone.map(|interface| interface.name).collect())
+}
+
+fn refusal(error: DataplaneError) -> (String, String) {
+    let error = anyhow::Error::from(error);
+    (format!("{error:#}"), hint(&error).unwrap_or_default())
+}

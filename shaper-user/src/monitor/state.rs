@@ -1,0 +1,283 @@
+//! From what was seen to what is said and done about it. Pure: each look is compared with the one before, so an
+//! event that was missed is made up for by the next look.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::retry::Retry;
+use crate::view::event::{Event, Kind};
+
+/// One interface that is wanted or attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name.
+    pub name: String,
+    /// Whether attaching again would mend what is wrong.
+    pub is_repairable: bool,
+    /// Everything that is wrong, each with what to do.
+    pub problems: Vec<(String, String)>,
+}
+
+/// What one look found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// Whether shaper is up.
+    pub is_up: bool,
+    /// All that are wanted or attached.
+    pub interfaces: Vec<Seen>,
+    /// Whether there are interfaces that were renamed, or are gone and not waited for.
+    pub is_outdated: bool,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// Interfaces to attach to; none, if only the books are to be brought up to date.
+    pub interfaces: Vec<String>,
+}
+
+/// How one interface was, last time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Health {
+    is_repairable: bool,
+    problems: Vec<(String, String)>,
+    retry: Retry,
+    last_failure: Option<String>,
+}
+
+/// What is remembered from look to look.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// `None`: nobody has looked.
+    is_up: Option<bool>,
+    is_outdated: bool,
+    books: Retry,
+    interfaces: BTreeMap<String, Health>,
+}
+
+impl State {
+    /// Takes in what was seen; what there is to say about it.
+    pub fn look(&mut self, seen: &Observation) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.is_up != Some(seen.is_up) {
+            events.push(if seen.is_up {
+                Event::new(Kind::Up, "shaper is up", "")
+            } else {
+                Event::new(Kind::Down, "shaper is not up: nothing is limited", "`shaper up`")
+            });
+            self.is_up = Some(seen.is_up);
+        }
+        self.is_outdated = seen.is_outdated;
+        let mut before = std::mem::take(&mut self.interfaces);
+        for interface in &seen.interfaces {
+            let mut health = before.remove(&interface.name).unwrap_or_default();
+            events.extend(health.look(interface));
+            self.interfaces.insert(interface.name.clone(), health);
+        }
+        events
+    }
+
+    /// What to do about it at `now`, if anything.
+    #[must_use]
+    pub fn repair(&self, now: Duration) -> Option<Repair> {
+        if self.is_up != Some(true) {
+            return None;
+        }
+        let due = self
+            .interfaces
+            .iter()
+            .filter(|(_, health)| health.is_repairable && health.retry.is_due(now));
+        let interfaces: Vec<String> = due.map(|(name, _)| name.clone()).collect();
+        let is_due = !interfaces.is_empty() || (self.is_outdated && self.books.is_due(now));
+        is_due.then_some(Repair { interfaces })
+    }
+
+    /// `interface` was attached to again, `how` says by what.
+    pub fn repaired(&mut self, interface: &str, how: &str, now: Duration) -> Vec<Event> {
+        let Some(health) = self.interfaces.get_mut(interface) else {
+            return Vec::new();
+        };
+        health.last_failure = None;
+        if health.problems.is_empty() {
+            // A command was faster.
+            return Vec::new();
+        }
+        let mut events = vec![Event::new(Kind::Repaired, how, "").on(interface)];
+        if health.retry.repaired(now) {
+            events.push(
+                Event::new(
+                    Kind::Contested,
+                    "somebody undoes each repair; waiting before the next",
+                    "see who changes it: `tc monitor`, `shaper doctor`",
+                )
+                .on(interface),
+            );
+        }
+        events
+    }
+
+    /// `interface` could not be repaired. The same reason is given once.
+    pub fn failed(&mut self, interface: &str, why: &str, remedy: &str, now: Duration) -> Option<Event> {
+        let health = self.interfaces.get_mut(interface)?;
+        health.retry.failed(now);
+        if health.last_failure.as_deref() == Some(why) {
+            return None;
+        }
+        health.last_failure = Some(why.to_owned());
+        Some(Event::new(Kind::RepairFailed, why, remedy).on(interface))
+    }
+
+    /// The books were brought up to date, or could not be.
+    pub fn updated(&mut self, is_done: bool, now: Duration) {
+        if is_done {
+            // Whoever renames interfaces without end is not in a fight with us.
+            self.books = Retry::default();
+        } else {
+            self.books.failed(now);
+        }
+    }
+
+    /// How many interfaces there are, and how many of them have a problem.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let is_bad = |health: &&Health| !health.problems.is_empty();
+        (
+            self.interfaces.len(),
+            self.interfaces.values().filter(is_bad).count(),
+        )
+    }
+}
+
+impl Health {
+    fn look(&mut self, seen: &Seen) -> Vec<Event> {
+        let is_new = |problem: &&(String, String)| !self.problems.contains(problem);
+        let mut events: Vec<Event> = seen
+            .problems
+            .iter()
+            .filter(is_new)
+            .map(|(what, remedy)| Event::new(Kind::Degraded, what, remedy).on(&seen.name))
+            .collect();
+        if seen.problems.is_empty() && !self.problems.is_empty() {
+            self.last_failure = None;
+            events.push(Event::new(Kind::Restored, "everything is in place again", "").on(&seen.name));
+        }
+        self.problems.clone_from(&seen.problems);
+        self.is_repairable = seen.is_repairable;
+        events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good(name: &str) -> Seen {
+        Seen {
+            name: name.to_owned(),
+            ..Seen::default()
+        }
+    }
+
+    fn bad(name: &str, what: &str, is_repairable: bool) -> Seen {
+        Seen {
+            name: name.to_owned(),
+            is_repairable,
+            problems: vec![(what.to_owned(), String::new())],
+        }
+    }
+
+    fn up(interfaces: &[Seen]) -> Observation {
+        Observation {
+            is_up: true,
+            interfaces: interfaces.to_vec(),
+            is_outdated: false,
+        }
+    }
+
+    fn kinds(events: &[Event]) -> Vec<Kind> {
+        events.iter().map(|event| event.kind).collect()
+    }
+
+    const START: Duration = Duration::ZERO;
+
+    #[test]
+    fn what_stays_as_it_is_is_said_once() {
+        let mut state = State::default();
+        assert_eq!(kinds(&state.look(&up(&[good("eth0")]))), [Kind::Up]);
+        assert_eq!(state.look(&up(&[good("eth0")])), []);
+        let sick = up(&[bad("eth0", "no fq", true)]);
+        assert_eq!(kinds(&state.look(&sick)), [Kind::Degraded]);
+        assert_eq!(state.look(&sick), []);
+        assert_eq!(state.counts(), (1, 1));
+        assert_eq!(
+            kinds(&state.look(&up(&[bad("eth0", "other", false)]))),
+            [Kind::Degraded]
+        );
+        assert_eq!(kinds(&state.look(&up(&[good("eth0")]))), [Kind::Restored]);
+        assert_eq!(kinds(&state.look(&Observation::default())), [Kind::Down]);
+    }
+
+    #[test]
+    fn only_what_can_be_repaired_is_tried_and_only_while_up() {
+        let mut state = State::default();
+        assert_eq!(state.repair(START), None);
+        let mut seen = up(&[good("a"), bad("b", "no fq", true), bad("c", "gone", false)]);
+        state.look(&seen);
+        let repair = Repair {
+            interfaces: vec!["b".to_owned()],
+        };
+        assert_eq!(state.repair(START), Some(repair));
+        seen.is_up = false;
+        state.look(&seen);
+        assert_eq!(state.repair(START), None);
+    }
+
+    #[test]
+    fn a_failure_is_said_once_and_retried_later() {
+        let mut state = State::default();
+        state.look(&up(&[bad("b", "no fq", true)]));
+        let said = state
+            .failed("b", "htb stands there", "", START)
+            .map(|event| event.kind);
+        assert_eq!(said, Some(Kind::RepairFailed));
+        assert_eq!(state.repair(Duration::from_millis(499)), None);
+        assert!(state.repair(Duration::from_millis(500)).is_some());
+        assert_eq!(state.failed("b", "htb stands there", "", START), None);
+        assert!(state.failed("b", "another reason", "", START).is_some());
+    }
+
+    #[test]
+    fn one_interface_that_cannot_be_repaired_does_not_delay_another() {
+        let mut state = State::default();
+        state.look(&up(&[bad("a", "x", true), bad("b", "x", true)]));
+        state.failed("a", "why", "", START);
+        assert_eq!(state.repair(START).unwrap().interfaces, ["b"]);
+    }
+
+    #[test]
+    fn a_fight_is_named_and_then_waited_out() {
+        let mut state = State::default();
+        state.look(&up(&[bad("a", "x", true)]));
+        for _ in 0..4 {
+            assert_eq!(kinds(&state.repaired("a", "fq", START)), [Kind::Repaired]);
+        }
+        let last = state.repaired("a", "fq", START);
+        assert_eq!(kinds(&last), [Kind::Repaired, Kind::Contested]);
+        assert_eq!(state.repair(START), None);
+        state.look(&up(&[good("a")]));
+        assert_eq!(state.repaired("a", "fq", START), []);
+    }
+
+    #[test]
+    fn a_renamed_interface_is_followed_although_nothing_is_wrong() {
+        let mut state = State::default();
+        let mut seen = up(&[good("a")]);
+        seen.is_outdated = true;
+        state.look(&seen);
+        assert_eq!(state.repair(START), Some(Repair::default()));
+        state.updated(false, START);
+        assert_eq!(state.repair(START), None);
+        state.updated(true, START);
+        assert_eq!(state.repair(START), Some(Repair::default()));
+    }
+}
