@@ -8,9 +8,9 @@
 )]
 
 pub mod changes;
-pub mod entries;
 pub mod kernel;
 pub mod lab;
+pub mod machine;
 pub mod model;
 pub mod object;
 pub mod packet;

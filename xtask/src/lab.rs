@@ -4,6 +4,7 @@
 //! guest's root is an initramfs and gone when the command ends.
 
 mod cpio;
+mod debian;
 mod frames;
 mod initramfs;
 mod modules;
@@ -36,6 +37,9 @@ pub(crate) struct Options {
     /// The guest's memory, in MiB.
     #[arg(long, value_name = "MB", default_value_t = 2048)]
     mem: u32,
+    /// A whole Debian, whose first process is systemd.
+    #[arg(long)]
+    systemd: bool,
     /// Give up after this many seconds, with exit code 124.
     #[arg(long, value_name = "S", default_value_t = 600)]
     timeout: u64,
@@ -53,6 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     guest.icount = options.icount;
     guest.smp = options.smp;
     guest.mem_mib = options.mem;
+    guest.has_systemd = options.systemd;
     guest.timeout = Duration::from_secs(options.timeout);
     for file in &options.files {
         guest.files.push(guest_file(file)?);
@@ -83,6 +88,8 @@ pub(crate) struct Guest {
     pub(crate) smp: u32,
     /// Its memory.
     pub(crate) mem_mib: u32,
+    /// Whether it is a whole Debian whose first process is systemd.
+    pub(crate) has_systemd: bool,
     /// How long it may take.
     pub(crate) timeout: Duration,
     /// What is copied into it.
@@ -99,6 +106,7 @@ impl Guest {
             icount: false,
             smp: 2,
             mem_mib: 2048,
+            has_systemd: false,
             timeout: Duration::from_mins(10),
             files: Vec::new(),
             script: script.into(),

@@ -6,6 +6,7 @@
 mod bench;
 mod cargo;
 mod demo;
+mod dist;
 mod ebpf;
 mod lab;
 mod process;
@@ -28,6 +29,7 @@ enum Command {
     Tidy(tidy::Options),
     Demo(demo::Options),
     Bench(bench::Options),
+    Dist(dist::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Tidy(options) => tidy::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Dist(options) => dist::run(&options),
     };
     match done {
         Ok(code) => code,

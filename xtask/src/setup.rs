@@ -4,12 +4,14 @@
 //! parts they need with [`need`], so nobody has to remember this one.
 
 mod apt;
+mod debian;
 mod kernels;
 mod linker;
 mod packages;
 mod rust_src;
 
 use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -88,6 +90,15 @@ pub(crate) fn need_kernel(kernel: Kernel) -> Result<KernelFiles> {
         .with_context(|| format!("cannot lock `{}`", path.display()))?;
     kernels::ready(kernel)?;
     kernels::files(kernel)
+}
+
+/// Makes the root of guests with systemd ready, and says where it is.
+pub(crate) fn need_debian() -> Result<PathBuf> {
+    let path = process::cache()?.join("setup.lock");
+    let lock = File::create(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
+    lock.lock()
+        .with_context(|| format!("cannot lock `{}`", path.display()))?;
+    debian::ready()
 }
 
 /// Says what is being done: these steps take long enough to wonder.

@@ -15,7 +15,7 @@ use crate::process::{self, TempDir, with_suffix};
 use crate::setup::KernelFiles;
 
 use super::cpio::Archive;
-use super::modules;
+use super::{debian, modules};
 
 /// Programs of this machine that every guest has. The shell is dash: busybox's would put its own `ip` first.
 const PROGRAMS: [&str; 19] = [
@@ -68,7 +68,7 @@ pub(crate) struct GuestFile {
 }
 
 /// The base for a kernel: the archive, and the paths that it holds.
-pub(super) fn base(kernel: &KernelFiles) -> Result<(PathBuf, BTreeSet<PathBuf>)> {
+pub(super) fn base(kernel: &KernelFiles, has_systemd: bool) -> Result<(PathBuf, BTreeSet<PathBuf>)> {
     let dir = process::cache()?.join("initramfs");
     fs::create_dir_all(&dir)?;
     let version = kernel
@@ -76,7 +76,10 @@ pub(super) fn base(kernel: &KernelFiles) -> Result<(PathBuf, BTreeSet<PathBuf>)>
         .file_name()
         .context("the kernel's modules have no folder")?
         .to_string_lossy();
-    let archive = dir.join(format!("{version}-{:016x}.cpio", fingerprint(kernel)?));
+    let archive = dir.join(format!(
+        "{version}-{:016x}.cpio",
+        fingerprint(kernel, has_systemd)?
+    ));
     let list = with_suffix(&archive, ".list");
     if archive.exists() && list.exists() {
         let paths = fs::read_to_string(&list)?.lines().map(PathBuf::from).collect();
@@ -86,7 +89,11 @@ pub(super) fn base(kernel: &KernelFiles) -> Result<(PathBuf, BTreeSet<PathBuf>)>
     eprintln!("lab: packing the base of the guests with kernel {version}");
     let temporary = TempDir::new_in(&dir, "base")?;
     let file = temporary.path().join("base.cpio");
-    let paths = write_base(kernel, &file, temporary.path())?;
+    let paths = if has_systemd {
+        debian::write_base(kernel, &file, temporary.path())?
+    } else {
+        write_base(kernel, &file, temporary.path())?
+    };
     let lines: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
     fs::write(temporary.path().join("list"), lines.join("\n"))?;
     fs::rename(temporary.path().join("list"), &list)?;
@@ -106,12 +113,15 @@ fn forget_old(dir: &Path) {
 }
 
 /// Changes whenever anything that goes into the base does.
-fn fingerprint(kernel: &KernelFiles) -> Result<u64> {
+fn fingerprint(kernel: &KernelFiles, has_systemd: bool) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
     (
         include_str!("init.sh"),
         include_str!("initramfs.rs"),
         include_str!("cpio.rs"),
+        include_str!("debian.rs"),
+        include_str!("agent.sh"),
+        has_systemd,
     )
         .hash(&mut hasher);
     let programs = PROGRAMS.iter().filter_map(|name| process::which(name));

@@ -15,7 +15,7 @@ use crate::process::{self, TempDir, with_suffix};
 use crate::setup::KernelFiles;
 
 use super::frames::Frames;
-use super::{Guest, initramfs};
+use super::{Guest, debian, initramfs};
 
 /// The exit code of a guest that took too long, as of `timeout`.
 const TIMED_OUT: u8 = 124;
@@ -36,7 +36,7 @@ pub(crate) struct Outcome {
 
 /// Boots a guest and waits for its end.
 pub(super) fn run(guest: &Guest, kernel: &KernelFiles, sink: &mut dyn FnMut(&[u8])) -> Result<Outcome> {
-    let (base, paths) = initramfs::base(kernel)?;
+    let (base, paths) = initramfs::base(kernel, guest.has_systemd)?;
     let dir = TempDir::new("shaper-lab")?;
     let token = dir
         .path()
@@ -179,7 +179,12 @@ fn command(guest: &Guest, kernel: &KernelFiles, initrd: &Path, console: &Path) -
         .arg(&kernel.image)
         .arg("-initrd")
         .arg(initrd);
-    command.args(["-append", KERNEL_OPTIONS]);
+    let systemd = if guest.has_systemd {
+        debian::KERNEL_OPTIONS
+    } else {
+        ""
+    };
+    command.args(["-append", &format!("{KERNEL_OPTIONS}{systemd}")]);
     command
 }
 

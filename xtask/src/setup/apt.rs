@@ -105,7 +105,7 @@ struct Entry {
 }
 
 /// The machine's mirror of Debian (or of its security archive), and options for its line.
-fn mirror(security: bool) -> Result<(String, String)> {
+pub(super) fn mirror(security: bool) -> Result<(String, String)> {
     let mut entries = Vec::new();
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     if let Ok(dir) = fs::read_dir("/etc/apt/sources.list.d") {

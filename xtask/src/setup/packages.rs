@@ -43,6 +43,10 @@ pub(super) fn ready() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    install(&missing)
+}
+
+fn install(missing: &[&str]) -> Result<()> {
     let install = format!("apt-get install --no-install-recommends {}", missing.join(" "));
     if !process::is_root() {
         bail!("packages are missing and only root can install them; run `sudo {install}`");
@@ -52,7 +56,7 @@ pub(super) fn ready() -> Result<()> {
         apt_get(&["update"])?;
     }
     step(&install);
-    let arguments = [&["install", "--yes", "--no-install-recommends"], &missing[..]].concat();
+    let arguments = [&["install", "--yes", "--no-install-recommends"], missing].concat();
     if apt_get(&arguments).is_err() {
         // Lists of an image that was built long ago name files that are gone.
         step("that failed; once more after apt-get update");
@@ -60,6 +64,14 @@ pub(super) fn ready() -> Result<()> {
         apt_get(&arguments)?;
     }
     Ok(())
+}
+
+/// Installs `package` if nobody has its `program`: what only some commands need.
+pub(super) fn install_program(program: &str, package: &'static str) -> Result<()> {
+    if process::which(program).is_some() {
+        return Ok(());
+    }
+    install(&[package])
 }
 
 fn apt_get(arguments: &[&str]) -> Result<String> {

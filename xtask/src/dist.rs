@@ -1,0 +1,199 @@
+//! `cargo xtask dist`: what is handed out: a Debian package, and a tarball with a static binary; checksums of both.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::cargo::cargo;
+use crate::process;
+
+/// Without a C library of its own the binary runs on every distribution.
+const TARGET: &str = "x86_64-unknown-linux-musl";
+/// The version that was tried.
+const CARGO_DEB: &str = "3.8.0";
+/// What goes into the tarball beside the binary, the pages and the completions.
+const FILES: [&str; 9] = [
+    "packaging/shaper.toml",
+    "packaging/shaper.schema.json",
+    "packaging/systemd",
+    "packaging/fail2ban",
+    "packaging/ansible",
+    "packaging/man",
+    "README.md",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
+];
+
+/// Build the Debian package and the tarball with the static binary, into target/dist.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {}
+
+/// Runs the command.
+pub(crate) fn run(_options: &Options) -> Result<ExitCode> {
+    let made = [tarball()?, package()?];
+    let dir = directory()?;
+    let names: Vec<_> = made.iter().filter_map(|file| file.file_name()).collect();
+    let sums = process::output(Command::new("sha256sum").args(names).current_dir(&dir))?;
+    fs::write(dir.join("SHA256SUMS"), &sums)?;
+    print!("{sums}");
+    println!("dist: in {}", dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The Debian package, built.
+pub(crate) fn package() -> Result<PathBuf> {
+    static_binary()?;
+    let tool = cargo_deb()?;
+    let dir = directory()?;
+    let mut command = Command::new(tool);
+    command
+        .current_dir(process::workspace())
+        .args([
+            "--no-build",
+            "--no-strip",
+            "--package",
+            "shaper-user",
+            "--target",
+            TARGET,
+            "--output",
+        ])
+        .arg(&dir);
+    let printed = process::output(&mut command)?;
+    let path = printed.lines().last().context("cargo-deb names no file")?.trim();
+    Ok(process::workspace().join(path))
+}
+
+/// The static binary, built, with the pages and completions that it writes.
+pub(crate) fn static_binary() -> Result<PathBuf> {
+    need_target()?;
+    process::run(cargo().args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "shaper-user",
+        "--target",
+        TARGET,
+    ]))?;
+    let binary = target_directory().join(TARGET).join("release/shaper");
+    ensure!(
+        process::output(Command::new("ldd").arg(&binary)).is_err(),
+        "`{}` is not static",
+        binary.display()
+    );
+    let dir = directory()?;
+    let (pages, completions) = (dir.join("man"), dir.join("completions"));
+    for made in [&pages, &completions] {
+        if made.exists() {
+            fs::remove_dir_all(made)?;
+        }
+        fs::create_dir_all(made)?;
+    }
+    process::output(Command::new(&binary).arg("man").arg(&pages))?;
+    for (shell, name) in [("bash", "shaper"), ("zsh", "_shaper"), ("fish", "shaper.fish")] {
+        let script = process::output(Command::new(&binary).args(["completions", shell]))?;
+        fs::write(completions.join(name), script)?;
+    }
+    Ok(binary)
+}
+
+/// The same bytes whenever it is made from the same commit.
+fn tarball() -> Result<PathBuf> {
+    let binary = static_binary()?;
+    let dir = directory()?;
+    let version = process::output(Command::new(&binary).arg("--version"))?;
+    let version = version.trim().rsplit(' ').next().unwrap_or_default().to_owned();
+    let name = format!("shaper-{version}-{TARGET}");
+    let stage = process::TempDir::new_in(&dir, "stage")?;
+    let root = stage.path().join(&name);
+    fs::create_dir_all(&root)?;
+    let workspace = process::workspace();
+    let sources = FILES.iter().map(|file| workspace.join(file));
+    for source in sources.chain([binary, dir.join("man"), dir.join("completions")]) {
+        process::output(Command::new("cp").arg("-r").arg(source).arg(&root))?;
+    }
+    let time = process::output(
+        Command::new("git")
+            .args(["log", "-1", "--format=%ct"])
+            .current_dir(workspace),
+    )?;
+    let tar = dir.join(format!("{name}.tar.gz"));
+    process::output(
+        Command::new("tar")
+            .args([
+                "--sort=name",
+                "--owner=0",
+                "--group=0",
+                "--numeric-owner",
+                "--mode=u=rwX,go=rX",
+            ])
+            .arg(format!("--mtime=@{}", time.trim()))
+            .args(["--use-compress-program", "gzip -9n", "--create", "--file"])
+            .arg(&tar)
+            .arg("--directory")
+            .arg(stage.path())
+            .arg(&name),
+    )?;
+    Ok(tar)
+}
+
+fn directory() -> Result<PathBuf> {
+    let dir = process::workspace().join("target/dist");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+    Ok(dir)
+}
+
+/// Where cargo builds: as the environment says, else in the workspace.
+fn target_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || process::workspace().join("target"),
+        |dir| process::workspace().join(Path::new(&dir)),
+    )
+}
+
+/// Rust's own library for the target comes from rustup; it brings musl along.
+fn need_target() -> Result<()> {
+    let sysroot = process::output(
+        Command::new("rustc")
+            .args(["--print", "sysroot"])
+            .current_dir(process::workspace()),
+    )?;
+    if Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(TARGET)
+        .exists()
+    {
+        return Ok(());
+    }
+    process::run(
+        Command::new("rustup")
+            .args(["target", "add", TARGET])
+            .current_dir(process::workspace()),
+    )
+    .with_context(|| format!("rustc cannot build for {TARGET}; it needs `rustup target add {TARGET}`"))
+}
+
+/// cargo-deb of the version that was tried, from the cache.
+fn cargo_deb() -> Result<PathBuf> {
+    let root = process::cache()?.join(format!("cargo-deb-{CARGO_DEB}"));
+    let tool = root.join("bin/cargo-deb");
+    if !tool.exists() {
+        println!("dist: building cargo-deb {CARGO_DEB} into the cache");
+        process::run(
+            cargo()
+                .args([
+                    "install",
+                    "--quiet",
+                    "--locked",
+                    "cargo-deb",
+                    "--version",
+                    CARGO_DEB,
+                    "--root",
+                ])
+                .arg(&root),
+        )?;
+    }
+    Ok(tool)
+}
