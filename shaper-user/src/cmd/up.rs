@@ -42,6 +42,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     }
     let request = Request {
         interfaces: interfaces.unwrap_or_default(),
+        policed: None,
         needs: wanted.fq_needs(),
         log_level: Some(args.kernel_log),
         hook: args.attach.map(|hook| match hook {

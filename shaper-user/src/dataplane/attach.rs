@@ -21,6 +21,9 @@ use crate::policy::FqNeeds;
 pub struct Request {
     /// Interfaces, each with its overhead in bytes per packet. Those that are attached already are kept besides.
     pub interfaces: BTreeMap<String, u32>,
+    /// Of these, interfaces where what would have to wait is dropped: nothing has to hold packets there. `None` leaves
+    /// what is attached as it is.
+    pub policed: Option<BTreeSet<String>>,
     /// What each `fq` must be able to hold.
     pub needs: FqNeeds,
     /// aya-log's level; `None` leaves what is attached at its own.
@@ -88,7 +91,8 @@ impl Dataplane {
         // Everything that can be refused without a change comes first.
         let mut targets = targets(request, &before, &devices)?;
         refuse_shared_paths(&targets, &devices)?;
-        let holders = topology::lowest_of_all(targets.iter().map(|target| &target.device), &devices);
+        let paced = targets.iter().filter(|target| !target.wanted.is_policed);
+        let holders = topology::lowest_of_all(paced.map(|target| &target.device), &devices);
         let holdings = hold::plan(&mut netlink, &holders, &request.needs)?;
         for target in &mut targets {
             self.load(&mut netlink, target, &before, request.hook)?;
@@ -136,6 +140,7 @@ impl Dataplane {
             link_header_len: target.wanted.link_header_len,
             overhead: target.wanted.overhead,
             log_level: target.wanted.log_level,
+            is_policed: target.wanted.is_policed,
             has_fake_clock: false,
         };
         target.program = Some(program::load(&self.pins, &options)?);
@@ -221,24 +226,33 @@ impl Dataplane {
 
 /// The interfaces asked for and those that are attached already.
 fn targets(request: &Request, before: &Record, devices: &[Device]) -> Result<Vec<Target>, DataplaneError> {
-    let mut overheads = request.interfaces.clone();
+    let is_policed = |name: &String| match &request.policed {
+        Some(policed) => policed.contains(name),
+        None => before.interface.get(name).is_some_and(|record| record.is_policed),
+    };
+    let asked = request.interfaces.iter();
+    let mut wanted: BTreeMap<String, (u32, bool)> = asked
+        .map(|(name, overhead)| (name.clone(), (*overhead, is_policed(name))))
+        .collect();
     let is_there = |name: &String| devices.iter().any(|device| device.name == *name);
     let attached = before
         .interface
         .iter()
         .filter(|(name, _)| !request.is_partial && is_there(name));
     for (name, record) in attached {
-        overheads.entry(name.clone()).or_insert(record.overhead);
+        let as_before = (record.overhead, record.is_policed);
+        wanted.entry(name.clone()).or_insert(as_before);
     }
     let build_id = format!("{:016x}", build_id());
-    overheads
+    wanted
         .into_iter()
-        .map(|(name, overhead)| {
+        .map(|(name, (overhead, is_policed))| {
             let device = device::find(devices, &name)?.clone();
             let wanted = InterfaceRecord {
                 ifindex: device.ifindex,
                 link_header_len: device.link_header_len(),
                 overhead,
+                is_policed,
                 log_level: request.log_level.unwrap_or_else(|| {
                     let attached = before.interface.get(&name);
                     attached.map_or(0, |record| record.log_level)
@@ -247,7 +261,8 @@ fn targets(request: &Request, before: &Record, devices: &[Device]) -> Result<Vec
                 ..InterfaceRecord::default()
             };
             let lowest = topology::lowest(&device, devices);
-            let holders = lowest.iter().map(|device| device.name.clone()).collect();
+            let holders = lowest.iter().filter(|_| !is_policed);
+            let holders = holders.map(|device| device.name.clone()).collect();
             Ok(Target {
                 device,
                 wanted,

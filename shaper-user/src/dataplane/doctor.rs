@@ -205,6 +205,7 @@ fn program() -> Finding {
     let options = ProgramOptions {
         link_header_len: 14,
         overhead: 0,
+        is_policed: false,
         log_level: 0,
         has_fake_clock: false,
     };

@@ -53,6 +53,7 @@ impl Dataplane {
         let options = ProgramOptions {
             link_header_len: 0,
             overhead: 0,
+            is_policed: false,
             log_level: 0,
             has_fake_clock: false,
         };

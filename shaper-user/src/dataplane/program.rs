@@ -24,6 +24,8 @@ pub struct ProgramOptions {
     pub link_header_len: u32,
     /// Bytes each packet takes on the wire beyond what the kernel counts.
     pub overhead: u32,
+    /// Drops what would have to wait, and stamps nothing.
+    pub is_policed: bool,
     /// aya-log's level; 0 is off and costs nothing.
     pub log_level: u8,
     /// Whether the clock is the map `CLOCK`: for tests.
@@ -90,11 +92,12 @@ pub fn build_id() -> u64 {
 
 /// The object with its maps, those in `pins` among them, but nothing loaded.
 pub(super) fn relocate(pins: Option<&Pins>, options: &ProgramOptions) -> Result<Ebpf, DataplaneError> {
-    let fake_clock = u32::from(options.has_fake_clock);
+    let (fake_clock, police) = (u32::from(options.has_fake_clock), u32::from(options.is_policed));
     let mut loader = EbpfLoader::new();
     loader
         .override_global(global::LINK_HEADER_LEN, &options.link_header_len, true)
         .override_global(global::OVERHEAD, &options.overhead, true)
+        .override_global(global::POLICE, &police, options.is_policed)
         .override_global(global::FAKE_CLOCK, &fake_clock, true)
         .override_global(global::LOG_LEVEL, &options.log_level, false);
     if let Some(pins) = pins {

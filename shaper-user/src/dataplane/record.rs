@@ -41,6 +41,8 @@ pub(super) struct InterfaceRecord {
     pub(super) made_clsact: bool,
     pub(super) link_header_len: u32,
     pub(super) overhead: u32,
+    /// Drops what would have to wait.
+    pub(super) is_policed: bool,
     pub(super) log_level: u8,
     /// Of the loaded object; hexadecimal, for TOML's numbers are signed.
     pub(super) build_id: String,

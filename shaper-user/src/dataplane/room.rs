@@ -24,10 +24,11 @@ impl Dataplane {
         let mut netlink = Netlink::open()?;
         let devices = device::list(&mut netlink)?;
         let is_ours = |ifindex| {
-            record
+            let mut paced = record
                 .interface
                 .values()
-                .any(|interface| interface.ifindex == ifindex)
+                .filter(|interface| !interface.is_policed);
+            paced.any(|interface| interface.ifindex == ifindex)
         };
         let interfaces = devices.iter().filter(|device| is_ours(device.ifindex));
         for holder in topology::lowest_of_all(interfaces, &devices) {

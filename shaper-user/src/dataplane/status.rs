@@ -31,6 +31,8 @@ pub struct InterfaceStatus {
     pub renamed_to: Option<String>,
     /// How the program is attached.
     pub hook: Hook,
+    /// What would have to wait is dropped: fq need not be there.
+    pub is_policed: bool,
     /// The program's place among all on the hook, counting from one, and how many there are; `None` if it is not
     /// there.
     pub position: Option<(usize, usize)>,
@@ -97,6 +99,7 @@ impl Dataplane {
         let mut status = InterfaceStatus {
             name: name.into(),
             hook: record.hook,
+            is_policed: record.is_policed,
             ..InterfaceStatus::default()
         };
         let Some(device) = devices.iter().find(|device| device.name == name) else {
@@ -130,7 +133,8 @@ impl Dataplane {
             ),
             Some(_) => {}
         }
-        for holder in topology::lowest(device, devices) {
+        let holders = topology::lowest(device, devices);
+        for holder in holders.into_iter().filter(|_| !record.is_policed) {
             let of_device = hold::of_device(qdiscs, holder.ifindex);
             let coverage = coverage(holder, &of_device, &hold::needed(needs, holder));
             status.n_fq += coverage.n_fq;
