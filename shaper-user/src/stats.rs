@@ -1,12 +1,13 @@
 //! What the counters said at one moment, and what happened between two. Pure: no clock, no kernel.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use shaper_common::NSEC_PER_SEC;
 use shaper_common::bucket::Bucket;
 use shaper_common::outcome::{N_OUTCOMES, Outcome};
 
-use crate::policy::tables::{Entry, TableKey};
+use crate::policy::tables::{Entry, Group, TableKey};
 
 /// One entry of the policy in force, with its bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,31 @@ pub struct EntrySnapshot {
     pub entry: Entry,
     /// Its bucket's number; meaningless for an exempt entry.
     pub bucket_number: u32,
-    /// Its bucket; zero for an exempt entry.
+    /// Its bucket; zero for an exempt entry. If each client has one of his own, the counters of all together.
+    pub bucket: Bucket,
+    /// Clients that have a bucket of their own at this moment.
+    pub n_clients: usize,
+}
+
+/// A limit that rules share, with its bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupSnapshot {
+    /// What it says.
+    pub group: Group,
+    /// Its bucket's number.
+    pub bucket_number: u32,
+    /// Its bucket.
+    pub bucket: Bucket,
+}
+
+/// One client that has a bucket of his own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientSnapshot {
+    /// [`EntrySnapshot::bucket_number`] of his rule.
+    pub bucket_number: u32,
+    /// His address, or the first of a network that counts as one client.
+    pub address: IpAddr,
+    /// His bucket.
     pub bucket: Bucket,
 }
 
@@ -28,6 +53,12 @@ pub struct Snapshot {
     pub taken_ns: u64,
     /// The policy in force, in ascending order of keys.
     pub entries: Vec<EntrySnapshot>,
+    /// The groups, in the order that [`Entry::Limited::group`] counts.
+    pub groups: Vec<GroupSnapshot>,
+    /// Clients, rule by rule, in ascending order of their addresses.
+    pub clients: Vec<ClientSnapshot>,
+    /// How many there may be.
+    pub max_clients: u32,
     /// Totals over all CPUs, by [`Outcome`].
     pub totals: [u64; N_OUTCOMES as usize],
 }
@@ -37,6 +68,19 @@ impl Snapshot {
     #[must_use]
     pub fn total(&self, outcome: Outcome) -> u64 {
         self.totals[outcome as usize]
+    }
+
+    /// The clients of one entry.
+    #[must_use]
+    pub fn clients_of(&self, entry: &EntrySnapshot) -> &[ClientSnapshot] {
+        let has = |number| {
+            self.clients
+                .partition_point(|client| client.bucket_number < number)
+        };
+        if entry.n_clients == 0 {
+            return &[];
+        }
+        &self.clients[has(entry.bucket_number)..has(entry.bucket_number.saturating_add(1))]
     }
 }
 
@@ -111,10 +155,14 @@ mod tests {
             entry: Entry::Exempt,
             bucket_number: 0,
             bucket: *bucket,
+            n_clients: 0,
         });
         Snapshot {
             taken_ns,
             entries: entries.collect(),
+            groups: Vec::new(),
+            clients: Vec::new(),
+            max_clients: 0,
             totals: [0; N_OUTCOMES as usize],
         }
     }

@@ -1,61 +1,10 @@
 //! The tables in this machine's kernel, over a BPF file system of the test's own. Needs root.
 
-use std::path::Path;
-
 use shaper_common::pacing::Limit;
-use shaper_common::rule::{Key4, Key6, PrefixData4, PrefixData6};
+use shaper_tests::entries::{every_kind, everything, limited, p4, p6, v4, v6};
 use shaper_tests::world::World;
-use shaper_user::dataplane::{Applied, Dataplane, DataplaneError};
-use shaper_user::paths::Paths;
-use shaper_user::policy::tables::{BucketId, Entry, TableKey, Tables};
-
-fn limited(rate: u64) -> Entry {
-    Entry::limited(
-        Limit::new(rate, 1_000_000, 200_000_000, Some(5_000_000)),
-        BucketId(1),
-    )
-}
-
-fn v4(n: u32) -> TableKey {
-    TableKey::Exact4(Key4 {
-        service: 0,
-        address: (0x0a00_0000 + n).to_be_bytes(),
-    })
-}
-
-fn v6(n: u32) -> TableKey {
-    TableKey::Exact6(Key6 {
-        service: 0,
-        address: [0x2001_0db8_u32.to_be(), 0, 0, n.to_be()],
-    })
-}
-
-fn p4(len: u32, address: [u8; 4]) -> TableKey {
-    TableKey::Prefix4(len, PrefixData4 { service: 0, address })
-}
-
-fn p6(len: u32, first: u32) -> TableKey {
-    TableKey::Prefix6(
-        len,
-        PrefixData6 {
-            zero: 0,
-            service: 0,
-            address: [first.to_be(), 0, 0, 0],
-        },
-    )
-}
-
-fn every_kind() -> Vec<(TableKey, Entry)> {
-    vec![
-        (v4(1), limited(1_000_000)),
-        (v4(2), Entry::Exempt),
-        (v6(1), limited(2_000_000)),
-        (p4(8, [10, 0, 0, 0]), limited(3_000_000)),
-        (p4(24, [10, 0, 0, 0]), Entry::Exempt),
-        (p6(32, 0x2001_0db8), limited(4_000_000)),
-        (TableKey::Any, limited(5_000_000)),
-    ]
-}
+use shaper_user::dataplane::{Applied, Dataplane};
+use shaper_user::policy::tables::{TableKey, Tables};
 
 fn bucket_of(plane: &Dataplane, key: TableKey) -> u32 {
     plane
@@ -66,15 +15,6 @@ fn bucket_of(plane: &Dataplane, key: TableKey) -> u32 {
         .find(|entry| entry.key == key)
         .unwrap()
         .bucket_number
-}
-
-#[test]
-fn without_pins_it_is_not_up() {
-    let world = World::new();
-    assert!(matches!(
-        Dataplane::open(&world.paths()),
-        Err(DataplaneError::NotUp)
-    ));
 }
 
 #[test]
@@ -112,6 +52,40 @@ fn what_is_applied_is_what_is_in_force() {
 }
 
 #[test]
+fn services_groups_clients_and_blocks_are_read_back_as_they_were_applied() {
+    let world = World::new();
+    let plane = world.up();
+    let tables = everything();
+    assert_eq!(plane.apply(&tables).unwrap().added, tables.entries().len());
+    assert_eq!(plane.entries().unwrap(), tables);
+    let unchanged = Applied {
+        unchanged: tables.entries().len(),
+        ..Applied::default()
+    };
+    // A group's limit, a service's ports and the maximum of clients are no entries, but they change.
+    let mut other = tables.clone();
+    other.groups[0].limit = Limit::new(1_000_000, 0, 0, None);
+    other.ports[0].first = 990;
+    other.max_clients = 2000;
+    for tables in [&other, &tables] {
+        assert_eq!(plane.apply(tables).unwrap(), unchanged);
+        assert_eq!(plane.entries().unwrap(), *tables);
+    }
+    let simple = Tables::new(every_kind());
+    plane.apply(&simple).unwrap();
+    assert_eq!(plane.entries().unwrap(), simple);
+    plane.apply(&tables).unwrap();
+    assert_eq!(plane.entries().unwrap(), tables);
+    for (key, entry) in tables.entries() {
+        let found = plane.get(key).unwrap().unwrap();
+        assert_eq!((found.key, found.entry), (*key, *entry));
+    }
+    for key in [v4(99), p4(12, [10, 0, 0, 0]), p6(64, 0x2001_0db9)] {
+        assert_eq!(plane.get(&key).unwrap(), None, "{key:?}");
+    }
+}
+
+#[test]
 fn every_single_change_gives_what_was_asked_for() {
     let world = World::new();
     let plane = world.up();
@@ -121,7 +95,7 @@ fn every_single_change_gives_what_was_asked_for() {
         let mut without = all.clone();
         let (key, _) = without.remove(n);
         let mut changed = without.clone();
-        changed.push((key, limited(7_777_777)));
+        changed.push(limited(key, 7_777_777));
         for wanted in [without, all.clone(), changed, all.clone()] {
             let wanted = Tables::new(wanted);
             let applied = plane.apply(&wanted).unwrap();
@@ -139,10 +113,10 @@ fn a_bucket_outlives_every_change_of_its_limit() {
     let before = bucket_of(&plane, v6(1));
     for round in 0..20_u64 {
         let mut entries = every_kind();
-        entries[2].1 = limited(2_000_000 + round);
+        entries[2] = limited(v6(1), 2_000_000 + round);
         // One change, or several at once.
         if round % 2 == 1 {
-            entries.push((v4(100 + u32::try_from(round).unwrap()), limited(9_000_000)));
+            entries.push(limited(v4(100 + u32::try_from(round).unwrap()), 9_000_000));
             entries.remove(0);
         }
         plane.apply(&Tables::new(entries)).unwrap();
@@ -155,7 +129,7 @@ fn no_two_entries_share_a_bucket() {
     let world = World::new();
     let plane = world.up();
     for n in 0..30_u32 {
-        let entries = (n..n + 20).map(|n| (v4(n), limited(1_000_000))).collect();
+        let entries = (n..n + 20).map(|n| limited(v4(n), 1_000_000)).collect();
         plane.apply(&Tables::new(entries)).unwrap();
         let mut numbers: Vec<u32> = plane
             .snapshot()
@@ -174,15 +148,11 @@ fn no_two_entries_share_a_bucket() {
 fn fifty_thousand_rules_are_put_in_force_and_read_back() {
     let world = World::new();
     let plane = world.up();
-    let mut entries: Vec<_> = (0..30_000)
-        .map(|n| (v4(n), limited(u64::from(n) + 1000)))
-        .collect();
-    entries.extend((0..15_000).map(|n| (v6(n), limited(u64::from(n) + 1000))));
+    let mut entries: Vec<_> = (0..30_000).map(|n| limited(v4(n), u64::from(n) + 1000)).collect();
+    entries.extend((0..15_000).map(|n| limited(v6(n), u64::from(n) + 1000)));
     entries.extend((0..5_000_u32).map(|n| {
-        (
-            p4(24, (0x0b00_0000 + (n << 8)).to_be_bytes()),
-            limited(u64::from(n) + 1000),
-        )
+        let key = p4(24, (0x0b00_0000 + (n << 8)).to_be_bytes());
+        limited(key, u64::from(n) + 1000)
     }));
     let tables = Tables::new(entries.clone());
     assert_eq!(plane.apply(&tables).unwrap().added, 50_000);
@@ -197,53 +167,8 @@ fn fifty_thousand_rules_are_put_in_force_and_read_back() {
     assert_eq!(last, Some(49_999));
     // Past the room that was left for it to grow.
     for n in 0..3 {
-        entries.extend((0..5_000).map(|m| (v4(100_000 + n * 5_000 + m), limited(1_000_000))));
+        entries.extend((0..5_000).map(|m| limited(v4(100_000 + n * 5_000 + m), 1_000_000)));
         plane.apply(&Tables::new(entries.clone())).unwrap();
     }
     assert_eq!(plane.entries().unwrap().entries().len(), 65_000);
-}
-
-#[test]
-fn a_damaged_pin_is_named_and_left_alone() {
-    let world = World::new();
-    drop(world.up());
-    let pins = world.paths().bpffs.join("v1");
-    std::fs::remove_file(pins.join("TOTALS")).unwrap();
-    let error = Dataplane::open(&world.paths()).unwrap_err();
-    assert_eq!(error.code(), "foreign_pin");
-    assert!(error.to_string().contains("/v1/TOTALS"), "{error}");
-    // A map of another shape in its place.
-    std::fs::rename(pins.join("ACTIVE"), pins.join("TOTALS")).unwrap();
-    let error = Dataplane::create_or_open(&world.paths()).unwrap_err();
-    assert_eq!(error.code(), "foreign_pin");
-    assert!(pins.join("TOTALS").exists());
-}
-
-#[test]
-fn a_directory_that_others_may_enter_is_refused() {
-    use std::os::unix::fs::PermissionsExt;
-    let world = World::new();
-    drop(world.up());
-    let bpffs = world.paths().bpffs;
-    std::fs::set_permissions(&bpffs, std::fs::Permissions::from_mode(0o755)).unwrap();
-    assert_eq!(
-        Dataplane::open(&world.paths()).unwrap_err().code(),
-        "unsafe_directory"
-    );
-    std::fs::rename(&bpffs, world.dir().join("elsewhere")).unwrap();
-    std::os::unix::fs::symlink("elsewhere", &bpffs).unwrap();
-    assert_eq!(
-        Dataplane::open(&world.paths()).unwrap_err().code(),
-        "unsafe_directory"
-    );
-}
-
-#[test]
-fn outside_a_bpf_file_system_nothing_is_made() {
-    let paths = Paths {
-        bpffs: Path::new("/tmp/no-bpffs-here").into(),
-        ..Paths::default()
-    };
-    assert_eq!(Dataplane::create_or_open(&paths).unwrap_err().code(), "no_bpffs");
-    assert!(!paths.bpffs.exists());
 }

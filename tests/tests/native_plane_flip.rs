@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aya::EbpfLoader;
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use shaper_common::header::ETH_P_IP;
-use shaper_common::names::{PINNED_MAPS, PROGRAM};
+use shaper_common::names::{LAYOUT_VERSION, PINNED_MAPS, PROGRAM};
 use shaper_common::outcome::Outcome;
 use shaper_common::pacing::Limit;
 use shaper_common::rule::{Key4, PrefixData4};
@@ -60,7 +60,10 @@ fn a_packet_meets_the_old_policy_or_the_new_one() {
 
     let mut loader = EbpfLoader::new();
     for name in PINNED_MAPS {
-        loader.map_pin_path(name, world.paths().bpffs.join("v1").join(name));
+        loader.map_pin_path(
+            name,
+            world.paths().bpffs.join(format!("v{LAYOUT_VERSION}")).join(name),
+        );
     }
     let object = object::bytes();
     let mut ebpf = loader.load(&object).unwrap();

@@ -18,8 +18,12 @@ fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | 524))
 }
 
-/// Puts all `entries` into `map`.
-pub(super) fn fill<K: Pod, V: Pod>(map: &Map<K, V>, entries: &[(K, V)]) -> io::Result<()> {
+/// Puts all `entries` into `map`. `put` hears how many more there are, time and again.
+pub(super) fn fill<K: Pod, V: Pod>(
+    map: &Map<K, V>,
+    entries: &[(K, V)],
+    put: &mut dyn FnMut(usize),
+) -> io::Result<()> {
     for chunk in entries.chunks(CHUNK) {
         let keys: Vec<K> = chunk.iter().map(|(key, _)| *key).collect();
         let values: Vec<V> = chunk.iter().map(|(_, value)| *value).collect();
@@ -40,20 +44,50 @@ pub(super) fn fill<K: Pod, V: Pod>(map: &Map<K, V>, entries: &[(K, V)]) -> io::R
             }
             Err(error) => return Err(error),
         }
+        put(chunk.len());
+    }
+    Ok(())
+}
+
+/// Takes `keys` away from `map`; it is no error if one is not there.
+pub(super) fn delete<K: Pod, V: Pod>(map: &Map<K, V>, keys: &[K]) -> io::Result<()> {
+    for chunk in keys.chunks(CHUNK) {
+        #[expect(clippy::cast_possible_truncation, reason = "at most CHUNK")]
+        let mut attr = BatchAttr {
+            keys: chunk.as_ptr() as u64,
+            count: chunk.len() as u32,
+            ..BatchAttr::default()
+        };
+        // SAFETY: `count` keys of the size that `Map::new` compared with the map's; only read.
+        match unsafe { bpf::batch(bpf_cmd::BPF_MAP_DELETE_BATCH, map.as_fd(), &mut attr) } {
+            Ok(()) => {}
+            Err(error) if is_unsupported(&error) || error.kind() == io::ErrorKind::NotFound => {
+                chunk.iter().try_for_each(|key| map.delete(key))?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
 
 /// All entries of `map`, in no order.
 pub(super) fn read<K: Pod, V: Pod>(map: &Map<K, V>) -> io::Result<Vec<(K, V)>> {
-    match read_batches(map) {
+    let mut entries = Vec::new();
+    let batches = for_each(map, |batch| {
+        entries.extend_from_slice(batch);
+        Ok(())
+    });
+    match batches {
         Err(error) if is_unsupported(&error) => read_singly(map),
-        result => result,
+        result => result.map(|()| entries),
     }
 }
 
-fn read_batches<K: Pod, V: Pod>(map: &Map<K, V>) -> io::Result<Vec<(K, V)>> {
-    let mut entries = Vec::new();
+/// All entries of `map`, in no order, some at a time.
+pub(super) fn for_each<K: Pod, V: Pod>(
+    map: &Map<K, V>,
+    mut visit: impl FnMut(&[(K, V)]) -> io::Result<()>,
+) -> io::Result<()> {
     let mut size = CHUNK.min(map.info().max_entries as usize).max(1);
     // A position is a key for tries and a bucket number for hashes.
     let mut position = vec![0_u64; size_of::<K>().div_ceil(8).max(1)];
@@ -92,9 +126,10 @@ fn read_batches<K: Pod, V: Pod>(map: &Map<K, V>) -> io::Result<Vec<(K, V)>> {
             keys.set_len(count);
             values.set_len(count);
         }
-        entries.extend(keys.into_iter().zip(values));
+        let entries: Vec<(K, V)> = keys.into_iter().zip(values).collect();
+        visit(&entries)?;
         if is_last {
-            return Ok(entries);
+            return Ok(());
         }
         is_first = false;
         std::mem::swap(&mut position, &mut next);

@@ -1,70 +1,104 @@
-//! Chunks of buckets: made on demand, pinned, and mapped into memory to be read and reset.
+//! Chunks of buckets: made on demand, pinned, and mapped into memory to be read, given and taken back.
 
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use shaper_common::bucket::{Bucket, CHUNK_BUCKETS, position};
 use shaper_common::names::BUCKETS;
 
 use super::bpf::{self, MapInfo};
 use super::error::DataplaneError;
+use super::mapping::Mapping;
 use super::maps::{Map, difference};
 use super::pins::Pins;
+use crate::policy::tables::BucketId;
 
-const CHUNK_BYTES: usize = CHUNK_BUCKETS as usize * size_of::<Bucket>();
+/// All chunks in this process's memory.
+#[derive(Debug, Default)]
+pub(super) struct Chunks(Vec<Mapping<Bucket>>);
 
-/// One chunk in this process's memory; the kernel program changes it at any time.
-#[derive(Debug)]
-pub(super) struct Chunk {
-    memory: NonNull<Bucket>,
-}
+impl Chunks {
+    fn element(&self, number: u32) -> Option<*mut Bucket> {
+        let (chunk, index) = position(number);
+        Some(self.0.get(chunk as usize)?.element(index as usize))
+    }
 
-impl Chunk {
-    fn map(fd: &OwnedFd) -> io::Result<Self> {
-        // SAFETY: a fresh mapping at an address of the kernel's choice.
-        let memory = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                CHUNK_BYTES,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                fd.as_raw_fd(),
-                0,
-            )
+    /// How many buckets there are.
+    pub(super) fn n_buckets(&self) -> usize {
+        self.0.len() * CHUNK_BUCKETS as usize
+    }
+
+    /// The bucket `number` as it is at this moment; each counter is exact, together they may be a packet apart. One
+    /// that does not exist is zero.
+    pub(super) fn read(&self, number: u32) -> Bucket {
+        let (chunk, index) = position(number);
+        let chunk = self.0.get(chunk as usize);
+        chunk.map_or_else(Bucket::default, |chunk| chunk.read(index as usize))
+    }
+
+    /// Whose the bucket is; zero: nobody's.
+    pub(super) fn owner(&self, number: u32) -> u64 {
+        self.element(number).map_or(0, |bucket| {
+            // SAFETY: inside the mapping and aligned.
+            unsafe { (&raw const (*bucket).owner).read_volatile() }
+        })
+    }
+
+    /// Whose all buckets are, by number.
+    pub(super) fn owners(&self) -> Vec<u64> {
+        let mut owners = Vec::with_capacity(self.n_buckets());
+        for chunk in &self.0 {
+            owners.extend((0..chunk.len()).map(|index| {
+                // SAFETY: inside the mapping and aligned.
+                unsafe { (&raw const (*chunk.element(index)).owner).read_volatile() }
+            }));
+        }
+        owners
+    }
+
+    /// Resets a bucket that nobody uses, and makes it `owner`'s.
+    pub(super) fn give(&self, number: u32, owner: BucketId) {
+        let (chunk, index) = position(number);
+        if let Some(chunk) = self.0.get(chunk as usize) {
+            let bucket = Bucket {
+                owner: owner.0,
+                ..Bucket::default()
+            };
+            chunk.write(index as usize, bucket);
+        }
+    }
+
+    /// Makes a bucket nobody's.
+    pub(super) fn take_back(&self, number: u32) {
+        if let Some(bucket) = self.element(number) {
+            // SAFETY: inside the mapping and aligned.
+            unsafe { (&raw mut (*bucket).owner).write_volatile(0) };
+        }
+    }
+
+    /// Adds what another bucket has counted, while packets are charged.
+    pub(super) fn add_counters(&self, number: u32, more: &Bucket) {
+        let Some(bucket) = self.element(number) else {
+            return;
         };
-        if memory == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        NonNull::new(memory.cast())
-            .map(|memory| Self { memory })
-            .ok_or_else(|| io::ErrorKind::InvalidData.into())
-    }
-
-    /// The bucket at `index` as it is at this moment; each counter is exact, together they may be a packet apart.
-    fn read(&self, index: u32) -> Bucket {
-        assert!(index < CHUNK_BUCKETS);
-        // SAFETY: inside the mapping. Words are read whole and cannot be torn; any bits are valid.
-        unsafe { self.memory.as_ptr().add(index as usize).read_volatile() }
-    }
-
-    fn reset(&self, index: u32) {
-        assert!(index < CHUNK_BUCKETS);
-        // SAFETY: inside the mapping, and no rule in force leads to this bucket.
+        // SAFETY: inside the mapping and aligned; the kernel program adds to these words atomically too.
         unsafe {
-            self.memory
-                .as_ptr()
-                .add(index as usize)
-                .write_volatile(Bucket::default());
+            add(&raw mut (*bucket).sent_bytes, more.sent_bytes);
+            add(&raw mut (*bucket).sent_packets, more.sent_packets);
+            add(&raw mut (*bucket).paced_packets, more.paced_packets);
+            add(&raw mut (*bucket).marked_packets, more.marked_packets);
+            add(&raw mut (*bucket).dropped_packets, more.dropped_packets);
+            add(&raw mut (*bucket).dropped_bytes, more.dropped_bytes);
         }
     }
 }
 
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        // SAFETY: the mapping made in `map`, which nobody else refers to.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), CHUNK_BYTES) };
-    }
+/// # Safety
+///
+/// `counter` is valid and aligned, and changed by atomic operations only.
+unsafe fn add(counter: *mut u64, value: u64) {
+    // SAFETY: the caller's.
+    unsafe { AtomicU64::from_ptr(counter) }.fetch_add(value, Ordering::Relaxed);
 }
 
 /// All buckets.
@@ -84,43 +118,66 @@ impl Buckets {
         }
     }
 
-    /// Makes `number` lead to a bucket, and resets the buckets of `numbers`.
-    pub(super) fn reset(&self, numbers: &[u32]) -> Result<(), DataplaneError> {
-        let mut chunk: Option<(u32, Chunk)> = None;
-        for number in numbers {
-            let (wanted, index) = position(*number);
-            if chunk.as_ref().is_none_or(|(present, _)| *present != wanted) {
-                chunk = Some((wanted, mapped(&self.ensure(wanted)?)?));
+    /// All chunks that there are.
+    pub(super) fn chunks(&self) -> Result<Chunks, DataplaneError> {
+        let mut chunks = Chunks::default();
+        while let Some(fd) = self.pins.open(&pin_name(chunks.0.len()))? {
+            chunks.0.push(mapped(&fd)?);
+        }
+        Ok(chunks)
+    }
+
+    /// The bucket `number` as it is at this moment, without the rest.
+    pub(super) fn read_one(&self, number: u32) -> Result<Bucket, DataplaneError> {
+        let (chunk, index) = position(number);
+        let Some(fd) = self.pins.open(&pin_name(chunk as usize))? else {
+            return Ok(Bucket::default());
+        };
+        Ok(mapped(&fd)?.read(index as usize))
+    }
+
+    /// Makes buckets somebody's, in ascending order of numbers; the last ones may not exist yet. Nothing is given if
+    /// that fails.
+    pub(super) fn give(&self, chunks: &mut Chunks, fresh: &[(u32, BucketId)]) -> Result<(), DataplaneError> {
+        let mut needed: Vec<usize> = fresh
+            .iter()
+            .map(|(number, _)| position(*number).0 as usize)
+            .collect();
+        needed.dedup();
+        for chunk in needed {
+            while chunks.0.len() < chunk {
+                chunks.0.push(mapped(&self.ensure(chunks.0.len())?)?);
             }
-            if let Some((_, chunk)) = &chunk {
-                chunk.reset(index);
+            // Also one that is there: it may not have got into its place.
+            let fd = self.ensure(chunk)?;
+            if chunks.0.len() == chunk {
+                chunks.0.push(mapped(&fd)?);
             }
+        }
+        for (number, owner) in fresh {
+            chunks.give(*number, *owner);
         }
         Ok(())
     }
 
-    /// Reads buckets; for numbers in ascending order each chunk is mapped once. A bucket that does not exist is zero.
-    pub(super) fn read(&self, numbers: &[u32]) -> Result<Vec<Bucket>, DataplaneError> {
-        let mut chunks: Vec<(u32, Option<Chunk>)> = Vec::new();
-        let mut buckets = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            let (wanted, index) = position(*number);
-            let present = chunks.iter().position(|(present, _)| *present == wanted);
-            let place = if let Some(place) = present {
-                place
-            } else {
-                let fd = self.pins.open(&pin_name(wanted))?;
-                chunks.push((wanted, fd.map(|fd| mapped(&fd)).transpose()?));
-                chunks.len() - 1
-            };
-            buckets.push(
-                chunks[place]
-                    .1
-                    .as_ref()
-                    .map_or_else(Bucket::default, |chunk| chunk.read(index)),
-            );
+    /// Frees the last chunks, as long as nothing in them is anybody's. No packet may be on its way to them.
+    pub(super) fn shrink(&self, mut chunks: Chunks) -> Result<(), DataplaneError> {
+        while chunks.0.len() > 1 {
+            let number = chunks.0.len() - 1;
+            let first = number * CHUNK_BUCKETS as usize;
+            let mut buckets =
+                (first..first + CHUNK_BUCKETS as usize).filter_map(|number| u32::try_from(number).ok());
+            if buckets.any(|number| chunks.owner(number) != 0) {
+                return Ok(());
+            }
+            chunks.0.pop();
+            let index = u32::try_from(number).unwrap_or(u32::MAX);
+            self.outer
+                .delete(&index)
+                .map_err(|error| DataplaneError::kernel(format!("change the map {BUCKETS}"), error))?;
+            self.pins.take_away(&pin_name(number))?;
         }
-        Ok(buckets)
+        Ok(())
     }
 
     /// Waits until no program runs that began before: the kernel does so for every change of a map of maps.
@@ -130,7 +187,7 @@ impl Buckets {
     }
 
     /// The chunk `number`, pinned and in its place.
-    pub(super) fn ensure(&self, number: u32) -> Result<OwnedFd, DataplaneError> {
+    pub(super) fn ensure(&self, number: usize) -> Result<OwnedFd, DataplaneError> {
         let name = pin_name(number);
         // The pin comes first: a crash in between leaves a chunk that nothing leads to, and it is found again here.
         let fd = if let Some(fd) = self.pins.open(&name)? {
@@ -149,14 +206,15 @@ impl Buckets {
         if let Some(problem) = difference(&info, &self.definition) {
             return Err(foreign(problem));
         }
+        let index = u32::try_from(number).unwrap_or(u32::MAX);
         let present = self
             .outer
-            .get(&number)
+            .get(&index)
             .map_err(|error| DataplaneError::kernel("read the map BUCKETS", error))?;
         match present {
             Some(id) if id == info.id => {}
             Some(_) => return Err(foreign("it is not the chunk in force".into())),
-            None => self.put(number, &fd)?,
+            None => self.put(index, &fd)?,
         }
         Ok(fd)
     }
@@ -172,10 +230,11 @@ impl Buckets {
     }
 }
 
-fn mapped(fd: &OwnedFd) -> Result<Chunk, DataplaneError> {
-    Chunk::map(fd).map_err(|error| DataplaneError::kernel("map buckets into memory", error))
+fn mapped(fd: &OwnedFd) -> Result<Mapping<Bucket>, DataplaneError> {
+    Mapping::new(fd.as_fd(), CHUNK_BUCKETS as usize)
+        .map_err(|error| DataplaneError::kernel("map buckets into memory", error))
 }
 
-fn pin_name(chunk: u32) -> String {
+fn pin_name(chunk: usize) -> String {
     format!("chunk_{chunk}")
 }

@@ -99,6 +99,16 @@ pub enum DataplaneError {
         /// Most buckets.
         most: usize,
     },
+    /// A new maximum that would let go of clients who are being limited.
+    #[error(
+        "{clients} clients are being limited at this moment, more than the {most} there would be room for"
+    )]
+    TooManyClients {
+        /// How many clients.
+        clients: usize,
+        /// The new maximum.
+        most: usize,
+    },
     /// The kernel lacks something.
     #[error("this kernel is too old: it cannot {what}")]
     KernelTooOld {
@@ -169,6 +179,7 @@ impl DataplaneError {
             Self::SamePath { .. } => "same_path",
             Self::ForeignFilter { .. } => "foreign_filter",
             Self::TooManyRules { .. } => "too_many_rules",
+            Self::TooManyClients { .. } => "too_many_clients",
             Self::KernelTooOld { .. } => "kernel_too_old",
             Self::Verifier { .. } => "verifier",
             Self::Object { .. } => "object",
@@ -207,6 +218,7 @@ impl DataplaneError {
             ),
             Self::KernelTooOld { .. } => "Linux 6.1 is the oldest that will do".into(),
             Self::TooManyRules { .. } => "use prefixes instead of single addresses".into(),
+            Self::TooManyClients { .. } => "choose a higher maximum, or try again when fewer are busy".into(),
             Self::Busy => "try again".into(),
             Self::FqOptions { .. } | Self::Verifier { .. } | Self::Object { .. } | Self::Kernel { .. }
             | Self::Netlink { .. } => return None,

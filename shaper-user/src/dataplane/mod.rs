@@ -11,14 +11,19 @@ mod attribute;
 mod batch;
 mod bpf;
 mod buckets;
+mod build;
 mod capability;
+mod change;
+mod clients;
 mod clsact;
+mod content;
 mod coverage;
 mod detach;
 mod device;
 mod directory;
 mod doctor;
 mod error;
+mod filter;
 mod follow;
 mod fq;
 mod hold;
@@ -26,16 +31,21 @@ mod holding;
 mod links;
 mod listen;
 mod log;
+mod mapping;
 mod maps;
 mod netlink;
 mod open;
+mod owners;
 mod pins;
 mod place;
 mod plan;
 mod program;
 mod qdisc;
+mod read;
 mod record;
+mod resize;
 mod room;
+mod services;
 mod slots;
 mod status;
 mod survey;
@@ -43,20 +53,17 @@ mod tables;
 mod tcx;
 mod topology;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use shaper_common::outcome::N_OUTCOMES;
 use shaper_common::rule::Meta;
 
 use self::buckets::Buckets;
-use self::maps::{Map, sum_per_cpu};
+use self::clients::Clients;
+use self::maps::Map;
 use self::pins::{Pins, Root};
-use self::plan::{entry, plan};
 use self::program::Definitions;
 use self::slots::Slots;
 use crate::paths::Paths;
-use crate::policy::tables::Tables;
-use crate::stats::{EntrySnapshot, Snapshot};
 
 pub use attach::{Attached, Done, Request};
 pub use detach::take_down;
@@ -64,6 +71,7 @@ pub use doctor::{Finding, Fitness, examine};
 pub use error::DataplaneError;
 pub use listen::{Heard, Listener};
 pub use program::{ProgramOptions, build_id};
+pub use read::Aged;
 pub use record::Hook;
 pub use status::{InterfaceStatus, Problem};
 
@@ -75,6 +83,7 @@ pub struct Dataplane {
     definitions: Definitions,
     slots: Slots,
     buckets: Buckets,
+    clients: Clients,
     totals: OwnedFd,
     meta: Map<u32, Meta>,
     paths: Paths,
@@ -93,70 +102,6 @@ pub struct Applied {
     pub unchanged: usize,
 }
 
-impl Dataplane {
-    /// What is in force.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the kernel refuses.
-    pub fn entries(&self) -> Result<Tables, DataplaneError> {
-        let rules = self.slots.rules()?;
-        Ok(Tables::new(
-            rules.iter().map(|(key, rule)| (*key, entry(rule))).collect(),
-        ))
-    }
-
-    /// Puts `tables` in force, all at once. The caller holds the lock.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the kernel refuses; what was in force stays so.
-    pub fn apply(&self, tables: &Tables) -> Result<Applied, DataplaneError> {
-        let in_force = self.slots.rules()?;
-        let plan = plan(&in_force, tables)?;
-        if plan.applied.added + plan.applied.removed + plan.applied.changed > 0 {
-            self.slots
-                .apply(&in_force, &plan, &self.buckets, &self.definitions)?;
-        }
-        Ok(plan.applied)
-    }
-
-    /// All counters.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the kernel refuses.
-    pub fn snapshot(&self) -> Result<Snapshot, DataplaneError> {
-        let rules = self.slots.rules()?;
-        let numbers: Vec<u32> = rules.iter().map(|(_, rule)| rule.bucket).collect();
-        let buckets = self.buckets.read(&numbers)?;
-        let entries = rules.iter().zip(buckets).map(|((key, rule), bucket)| {
-            let entry = entry(rule);
-            let is_limited = matches!(entry, crate::policy::tables::Entry::Limited { .. });
-            EntrySnapshot {
-                key: *key,
-                entry,
-                bucket_number: rule.bucket,
-                bucket: if is_limited {
-                    bucket
-                } else {
-                    shaper_common::bucket::Bucket::default()
-                },
-            }
-        });
-        let mut snapshot = Snapshot {
-            taken_ns: monotonic_ns(),
-            entries: entries.collect(),
-            totals: [0; N_OUTCOMES as usize],
-        };
-        for (index, total) in (0..).zip(&mut snapshot.totals) {
-            *total = sum_per_cpu(self.totals.as_fd(), index)
-                .map_err(|error| DataplaneError::kernel("read the map TOTALS", error))?;
-        }
-        Ok(snapshot)
-    }
-}
-
 /// The names of all interfaces of this network namespace.
 ///
 /// # Errors
@@ -168,7 +113,8 @@ pub fn interface_names() -> Result<Vec<String>, DataplaneError> {
 }
 
 /// The clock that the program and fq use.
-fn monotonic_ns() -> u64 {
+#[must_use]
+pub fn monotonic_ns() -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

@@ -8,11 +8,13 @@ use shaper_common::rule::Meta;
 use super::Dataplane;
 use super::bpf::{self, MapInfo};
 use super::buckets::Buckets;
+use super::clients::Clients;
 use super::error::DataplaneError;
+use super::filter::Filter;
 use super::maps::{Map, difference};
 use super::pins::{self, Pins, Root};
 use super::program::{Definition, Definitions, build_id};
-use super::slots::Slots;
+use super::slots::{self, Slots};
 use crate::paths::Paths;
 
 impl Dataplane {
@@ -92,15 +94,20 @@ impl Dataplane {
         for name in PINNED_MAPS {
             open_checked(&pins, &definitions, name)?;
         }
+        let outer = |name| open_map(&pins, &definitions, name);
+        let [exact4, exact6, prefix4, prefix6, groups, services] = slots::NAMES.map(outer);
         let slots = Slots {
             active: open_map(&pins, &definitions, names::ACTIVE)?,
             policies: open_map(&pins, &definitions, names::POLICIES)?,
-            exact4: open_map(&pins, &definitions, names::EXACT4)?,
-            exact6: open_map(&pins, &definitions, names::EXACT6)?,
-            prefix4: open_map(&pins, &definitions, names::PREFIX4)?,
-            prefix6: open_map(&pins, &definitions, names::PREFIX6)?,
+            outer: [exact4?, exact6?, prefix4?, prefix6?, groups?, services?],
+            filter: Filter::new(open_checked(&pins, &definitions, names::FILTER)?)?,
             pins: pins.clone(),
         };
+        let clients = Clients::new(
+            outer(names::CLIENTS)?,
+            definitions.inner(names::CLIENTS),
+            pins.clone(),
+        );
         let buckets = Self::buckets(&pins, &definitions)?;
         let totals = open_checked(&pins, &definitions, names::TOTALS)?;
         Ok(Self {
@@ -109,6 +116,7 @@ impl Dataplane {
             definitions,
             slots,
             buckets,
+            clients,
             totals,
             meta,
             paths: paths.clone(),

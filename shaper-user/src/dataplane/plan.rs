@@ -1,192 +1,125 @@
-//! From the rules in force and the tables wanted to the rules to put in place: which entry keeps which bucket, and
-//! how much has to change. Pure.
+//! From the content in force and the tables wanted to the content to put in place: which identity keeps which
+//! bucket, and how much has to change. Pure.
 
-use std::collections::HashSet;
-
-use shaper_common::bucket::{CHUNK_BUCKETS, MAX_CHUNKS};
-use shaper_common::rule::{Rule, kind};
+use shaper_common::rule::Rule;
 
 use super::Applied;
+use super::content::{self, Content, bucket_of, join};
 use super::error::DataplaneError;
-use crate::policy::tables::{BucketId, Entry, TableKey, Tables};
-
-/// Rules by where they stand, in ascending order.
-pub(super) type Rules = Vec<(TableKey, Rule)>;
+use super::owners::{MOST, Owners};
+use crate::policy::tables::{BucketId, TableKey, Tables};
 
 /// What has to be done.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// All rules, in ascending order of their keys.
-    pub(super) rules: Rules,
-    /// Buckets that start anew.
-    pub(super) fresh_buckets: Vec<u32>,
+    /// What is wanted.
+    pub(super) content: Content,
+    /// Buckets that start anew, in ascending order, and whose they are.
+    pub(super) fresh: Vec<(u32, BucketId)>,
     /// What differs.
     pub(super) applied: Applied,
-    /// The one entry that differs, and its rule unless it goes away; `None` when several differ.
-    pub(super) only: Option<(TableKey, Option<Rule>)>,
+    /// How to get there.
+    pub(super) step: Step,
 }
 
-/// What a rule says.
-pub(super) fn entry(rule: &Rule) -> Entry {
-    if rule.kind == kind::LIMITED {
-        Entry::limited(rule.limit, BucketId(u64::from(rule.bucket) + 1))
-    } else {
-        Entry::Exempt
-    }
+/// The way from one content to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// They are the same.
+    Nothing,
+    /// One entry differs; its rule, unless it goes away.
+    One(TableKey, Option<Rule>),
+    /// Anything else.
+    Whole,
 }
 
-/// Plans the way from the rules in force, in ascending order, to `tables`.
+/// Plans the way from what is in force to `tables`.
 ///
-/// An entry keeps its bucket as long as it keeps its key. A bucket that the rules in force use is given to no other
-/// entry: packets are still charged to it while the policy changes.
-pub(super) fn plan(in_force: &[(TableKey, Rule)], tables: &Tables) -> Result<Plan, DataplaneError> {
-    let used: HashSet<u32> = in_force
-        .iter()
-        .filter(|(_, rule)| rule.kind == kind::LIMITED)
-        .map(|(_, rule)| rule.bucket)
-        .collect();
-    let most = (CHUNK_BUCKETS * MAX_CHUNKS) as usize;
-    let mut free = (0..CHUNK_BUCKETS * MAX_CHUNKS).filter(|number| !used.contains(number));
-    let mut plan = Plan {
-        rules: Vec::with_capacity(tables.entries().len()),
-        fresh_buckets: Vec::new(),
-        applied: Applied::default(),
-        only: None,
+/// An identity keeps its bucket as long as anything in the tables has it. A bucket that what is in force uses is given
+/// to nobody else: packets are still charged to it while the policy changes.
+pub(super) fn plan(in_force: &Content, tables: &Tables, owners: &mut Owners) -> Result<Plan, DataplaneError> {
+    let mut fresh = Vec::new();
+    let mut number = |id: BucketId| {
+        let present = owners.number(id);
+        let given = present.or_else(|| owners.give(id).inspect(|number| fresh.push((*number, id))));
+        given.ok_or(DataplaneError::TooManyRules {
+            rules: tables.entries().len(),
+            most: MOST as usize,
+        })
     };
-    let mut last_change = None;
-    let mut rest = in_force;
+    let mut rules = Vec::with_capacity(tables.entries().len());
     for (key, entry) in tables.entries() {
-        let before = rest.partition_point(|(old, _)| old < key);
-        if let Some((gone, _)) = rest[..before].last() {
-            last_change = Some((*gone, None));
-        }
-        plan.applied.removed += before;
-        rest = &rest[before..];
-        let old = rest.first().filter(|(old, _)| old == key).map(|(_, rule)| *rule);
-        if old.is_some() {
-            rest = &rest[1..];
-        }
-        let rule = match (entry, old) {
-            (Entry::Exempt | Entry::Blocked { .. }, _) => Rule {
-                kind: kind::EXEMPT,
-                ..Rule::default()
-            },
-            (Entry::Limited { limit, .. }, Some(old)) if old.kind == kind::LIMITED => {
-                Rule { limit: *limit, ..old }
+        let bucket = bucket_of(entry).map_or(Ok(0), &mut number)?;
+        rules.push((*key, content::rule(key, entry, bucket)));
+    }
+    let mut groups = Vec::with_capacity(tables.groups.len());
+    for group in &tables.groups {
+        groups.push(content::group(group, number(group.bucket)?));
+    }
+    let ports = join(&tables.ports);
+    let content = Content { rules, groups, ports };
+    let (applied, last) = compare(in_force, &content);
+    let n_changes = applied.added + applied.removed + applied.changed;
+    let step = if *in_force == content {
+        Step::Nothing
+    } else {
+        match last {
+            Some((key, rule))
+                if n_changes == 1 && in_force.groups == content.groups && in_force.ports == content.ports =>
+            {
+                Step::One(key, rule)
             }
-            (Entry::Limited { limit, .. }, _) => {
-                let too_many = DataplaneError::TooManyRules {
-                    rules: tables.entries().len(),
-                    most,
-                };
-                let bucket = free.next().ok_or(too_many)?;
-                plan.fresh_buckets.push(bucket);
-                Rule {
-                    limit: *limit,
-                    bucket,
-                    kind: kind::LIMITED,
-                    ..Rule::default()
-                }
-            }
+            _ => Step::Whole,
+        }
+    };
+    Ok(Plan {
+        content,
+        fresh,
+        applied,
+        step,
+    })
+}
+
+/// What differs, and the last entry that does with its rule, unless it is gone.
+fn compare(old: &Content, new: &Content) -> (Applied, Option<(TableKey, Option<Rule>)>) {
+    let mut applied = Applied::default();
+    let mut last = None;
+    let (mut olds, mut news) = (old.rules.iter().peekable(), new.rules.iter().peekable());
+    loop {
+        let order = match (olds.peek(), news.peek()) {
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (None, None) => return (applied, last),
         };
-        match old {
-            None => plan.applied.added += 1,
-            Some(old) if old != rule => plan.applied.changed += 1,
-            Some(_) => plan.applied.unchanged += 1,
+        if order.is_lt() {
+            applied.removed += 1;
+            last = olds.next().map(|(key, _)| (*key, None));
+            continue;
         }
-        if old != Some(rule) {
-            last_change = Some((*key, Some(rule)));
+        let before = if order.is_eq() { olds.next() } else { None };
+        let Some((key, rule)) = news.next() else { continue };
+        match before {
+            None => applied.added += 1,
+            Some((_, before)) if says_the_same(old, before, new, rule) => {
+                applied.unchanged += 1;
+                continue;
+            }
+            Some(_) => applied.changed += 1,
         }
-        plan.rules.push((*key, rule));
+        last = Some((*key, Some(*rule)));
     }
-    plan.applied.removed += rest.len();
-    if let Some((gone, _)) = rest.last() {
-        last_change = Some((*gone, None));
-    }
-    if plan.applied.added + plan.applied.removed + plan.applied.changed == 1 {
-        plan.only = last_change;
-    }
-    Ok(plan)
+}
+
+/// Whether two rules say the same; a group is the same wherever it stands among the groups.
+fn says_the_same(old: &Content, a: &Rule, new: &Content, b: &Rule) -> bool {
+    let group = |content: &Content, rule: &Rule| {
+        let index = rule.group.checked_sub(1)? as usize;
+        content.groups.get(index).map(|group| group.bucket)
+    };
+    Rule { group: 0, ..*a } == Rule { group: 0, ..*b } && group(old, a) == group(new, b)
 }
 
 #[cfg(test)]
-mod tests {
-    use shaper_common::pacing::Limit;
-    use shaper_common::rule::Key4;
-
-    use super::*;
-
-    fn key(n: u8) -> TableKey {
-        TableKey::Exact4(Key4 {
-            service: 0,
-            address: [10, 0, 0, n],
-        })
-    }
-
-    fn limited(rate: u64) -> Entry {
-        Entry::limited(Limit::new(rate, 0, 0, None), BucketId(1))
-    }
-
-    fn from(in_force: &[(TableKey, Rule)], wanted: &[(TableKey, Entry)]) -> Plan {
-        plan(in_force, &Tables::new(wanted.to_vec())).unwrap()
-    }
-
-    #[test]
-    fn a_key_keeps_its_bucket_and_a_new_one_gets_one_that_nobody_uses() {
-        let first = from(
-            &[],
-            &[
-                (key(1), limited(1000)),
-                (key(2), limited(2000)),
-                (TableKey::Any, limited(9000)),
-            ],
-        );
-        assert_eq!(first.fresh_buckets, [0, 1, 2]);
-        let second = from(&first.rules, &[(key(0), limited(1)), (key(2), limited(5000))]);
-        assert_eq!(second.rules[1].1.bucket, 1);
-        // Not 0 and not 2, although their entries go away: packets may still be charged there.
-        assert_eq!(second.fresh_buckets, [3]);
-        assert_eq!(
-            second.applied,
-            Applied {
-                added: 1,
-                removed: 2,
-                changed: 1,
-                unchanged: 0
-            }
-        );
-        assert_eq!(second.only.map(|(key, _)| key), None);
-    }
-
-    #[test]
-    fn a_single_change_is_recognised() {
-        let first = from(&[], &[(key(1), limited(1000)), (key(2), limited(2000))]);
-        let same = from(&first.rules, &[(key(1), limited(1000)), (key(2), limited(2000))]);
-        assert_eq!((same.only, same.applied.unchanged), (None, 2));
-        let changed = from(&first.rules, &[(key(1), limited(1000)), (key(2), limited(3000))]);
-        assert_eq!(changed.only, Some((key(2), Some(changed.rules[1].1))));
-        let removed = from(&first.rules, &[(key(2), limited(2000))]);
-        assert_eq!(removed.only, Some((key(1), None)));
-        let removed = from(&first.rules, &[(key(1), limited(1000))]);
-        assert_eq!(removed.only, Some((key(2), None)));
-        let added = from(
-            &first.rules,
-            &[
-                (key(1), limited(1000)),
-                (key(2), limited(2000)),
-                (key(3), Entry::Exempt),
-            ],
-        );
-        assert_eq!(added.only.map(|(key, _)| key), Some(key(3)));
-        assert!(added.fresh_buckets.is_empty());
-    }
-
-    #[test]
-    fn an_entry_that_is_limited_again_starts_anew() {
-        let first = from(&[], &[(key(1), limited(1000))]);
-        let exempt = from(&first.rules, &[(key(1), Entry::Exempt)]);
-        assert_eq!(entry(&exempt.rules[0].1), Entry::Exempt);
-        let again = from(&exempt.rules, &[(key(1), limited(1000))]);
-        assert_eq!(again.fresh_buckets, [0]);
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

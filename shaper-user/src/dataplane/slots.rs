@@ -2,42 +2,51 @@
 //!
 //! A slot's tables are maps of their own behind maps of maps. They are pinned too, because the kernel tells only
 //! their ids and opening a map by its id needs more privilege than shaper has. Once a policy is in force both slots
-//! hold the same tables, so the replaced ones are freed; that both agree also says that every program that ran with
-//! the replaced policy has finished.
+//! hold the same tables, so the replaced ones are freed.
 
 use std::os::fd::OwnedFd;
 
+use shaper_common::names::{GROUPS, SERVICES};
 use shaper_common::rule::{Active, N_SLOTS, PolicyHead, Rule, feature};
 
-use super::batch;
-use super::bpf;
-use super::buckets::Buckets;
+use super::build::{build, build_groups, change, get, read, read_groups};
+use super::content::Content;
 use super::error::DataplaneError;
-use super::maps::{Map, difference, typed};
+use super::filter::Filter;
+use super::maps::Map;
 use super::pins::Pins;
 use super::place::Place;
-use super::plan::{Plan, Rules};
 use super::program::Definitions;
-use super::tables::{Exact4, Exact6, Prefix4, Prefix6, Table, features};
+use super::services;
+use super::tables::{Exact4, Exact6, Prefix4, Prefix6, Table};
 use crate::policy::tables::TableKey;
+
+/// Tables of a slot: four of rules, groups, services.
+const N_TABLES: usize = 6;
 
 /// The maps that make up the slots.
 #[derive(Debug)]
 pub(super) struct Slots {
     pub(super) active: Map<u32, Active>,
     pub(super) policies: Map<u32, PolicyHead>,
-    pub(super) exact4: Map<u32, u32>,
-    pub(super) exact6: Map<u32, u32>,
-    pub(super) prefix4: Map<u32, u32>,
-    pub(super) prefix6: Map<u32, u32>,
+    /// In the order of [`Inner`].
+    pub(super) outer: [Map<u32, u32>; N_TABLES],
+    pub(super) filter: Filter,
     pub(super) pins: Pins,
 }
 
-/// The tables of a slot; `None` where there are no rules.
-#[derive(Debug, Default)]
-struct Inner {
-    tables: [Option<OwnedFd>; 4],
-}
+/// The names of the maps of maps.
+pub(super) const NAMES: [&str; N_TABLES] = [
+    Exact4::NAME,
+    Exact6::NAME,
+    Prefix4::NAME,
+    Prefix6::NAME,
+    GROUPS,
+    SERVICES,
+];
+
+/// The tables of a slot; `None` where they would be empty.
+type Inner = [Option<OwnedFd>; N_TABLES];
 
 impl Slots {
     /// The slot in force.
@@ -50,23 +59,17 @@ impl Slots {
         Ok(active.unwrap_or_default().slot())
     }
 
-    fn places(&self, slot: u32) -> [Place<'_>; 4] {
-        let place = |outer, name| Place {
+    fn places(&self, slot: u32) -> impl Iterator<Item = Place<'_>> {
+        self.outer.iter().zip(NAMES).map(move |(outer, name)| Place {
             outer,
             name,
             slot,
             pins: &self.pins,
-        };
-        [
-            place(&self.exact4, Exact4::NAME),
-            place(&self.exact6, Exact6::NAME),
-            place(&self.prefix4, Prefix4::NAME),
-            place(&self.prefix6, Prefix6::NAME),
-        ]
+        })
     }
 
-    fn ids(&self, slot: u32) -> Result<[Option<u32>; 4], DataplaneError> {
-        let mut ids = [None; 4];
+    fn ids(&self, slot: u32) -> Result<[Option<u32>; N_TABLES], DataplaneError> {
+        let mut ids = [None; N_TABLES];
         for (id, place) in ids.iter_mut().zip(self.places(slot)) {
             *id = place.id()?;
         }
@@ -75,7 +78,7 @@ impl Slots {
 
     fn open(&self, slot: u32) -> Result<Inner, DataplaneError> {
         let mut inner = Inner::default();
-        for (table, place) in inner.tables.iter_mut().zip(self.places(slot)) {
+        for (table, place) in inner.iter_mut().zip(self.places(slot)) {
             *table = place.open()?;
         }
         Ok(inner)
@@ -89,190 +92,165 @@ impl Slots {
         Ok(head.unwrap_or_default())
     }
 
-    /// The rules in force, in ascending order.
+    fn put_head(&self, slot: u32, head: &PolicyHead) -> Result<(), DataplaneError> {
+        self.policies
+            .put(&slot, head)
+            .map_err(|error| DataplaneError::kernel("change the map POLICIES", error))
+    }
+
+    /// What `read` makes of the slot in force.
     ///
     /// Takes no lock: begins again if a change of policy came in between.
-    pub(super) fn rules(&self) -> Result<Rules, DataplaneError> {
+    pub(super) fn in_force<R>(
+        &self,
+        read: impl Fn(u32) -> Result<R, DataplaneError>,
+    ) -> Result<R, DataplaneError> {
         for _ in 0..20 {
             let slot = self.active()?;
             let ids = self.ids(slot)?;
-            let rules = self.read(slot);
+            let found = read(slot);
             if self.active()? == slot && self.ids(slot)? == ids {
-                return rules;
+                return found;
             }
         }
         Err(DataplaneError::Busy)
     }
 
-    fn read(&self, slot: u32) -> Result<Rules, DataplaneError> {
+    /// What `slot` holds.
+    pub(super) fn content(&self, slot: u32) -> Result<Content, DataplaneError> {
         let head = self.head(slot)?;
-        let [exact4, exact6, prefix4, prefix6] = self.open(slot)?.tables;
-        let mut rules = Rules::new();
-        read_table::<Exact4>(&head, exact4, &mut rules)?;
-        read_table::<Exact6>(&head, exact6, &mut rules)?;
-        read_table::<Prefix4>(&head, prefix4, &mut rules)?;
-        read_table::<Prefix6>(&head, prefix6, &mut rules)?;
-        if head.features & feature::ANY != 0 {
+        let [exact4, exact6, prefix4, prefix6, groups, services] = self.open(slot)?;
+        let has = |bit| head.features & bit != 0;
+        let mut content = Content::default();
+        let rules = &mut content.rules;
+        if let Some(table) = exact4.filter(|_| has(Exact4::FEATURE)) {
+            read::<Exact4>(table, rules)?;
+        }
+        if let Some(table) = exact6.filter(|_| has(Exact6::FEATURE)) {
+            read::<Exact6>(table, rules)?;
+        }
+        if let Some(table) = prefix4.filter(|_| has(Prefix4::FEATURE)) {
+            read::<Prefix4>(table, rules)?;
+        }
+        if let Some(table) = prefix6.filter(|_| has(Prefix6::FEATURE)) {
+            read::<Prefix6>(table, rules)?;
+        }
+        if has(feature::ANY) {
             rules.push((TableKey::Any, head.any));
         }
-        rules.sort_by_key(|(key, _)| *key);
+        rules.sort_unstable_by_key(|(key, _)| *key);
         // A table that changes while it is read may give an entry twice.
         rules.dedup_by_key(|(key, _)| *key);
-        Ok(rules)
+        if let Some(table) = groups {
+            content.groups = read_groups(table)?;
+        }
+        if let Some(table) = services {
+            content.ports = services::read(table)?;
+        }
+        Ok(content)
     }
 
-    /// Puts `plan.rules` in force, of which `in_force` are there. Must be called under the lock.
-    pub(super) fn apply(
-        &self,
-        in_force: &[(TableKey, Rule)],
-        plan: &Plan,
-        buckets: &Buckets,
-        definitions: &Definitions,
-    ) -> Result<(), DataplaneError> {
-        buckets.reset(&plan.fresh_buckets)?;
-        if let Some((key, rule)) = plan.only
-            && self.change_in_place(&key, rule, in_force, &plan.rules)?
-        {
-            // Whoever still reads the replaced rule has finished before its memory or its bucket is used again.
-            return buckets.wait_for_running_programs();
-        }
-        self.flip(in_force, &plan.rules, buckets, definitions)
-    }
-
-    /// Changes one entry of the slot in force; for packets that is one step. `false` if it cannot be done so.
-    fn change_in_place(
-        &self,
-        key: &TableKey,
-        rule: Option<Rule>,
-        in_force: &[(TableKey, Rule)],
-        rules: &[(TableKey, Rule)],
-    ) -> Result<bool, DataplaneError> {
-        if features(in_force) != features(rules) {
-            return Ok(false);
-        }
-        let [exact4, exact6, prefix4, prefix6] = self.open(self.active()?)?.tables;
+    /// The rule at `key` in `slot`.
+    pub(super) fn rule(&self, slot: u32, key: &TableKey) -> Result<Option<Rule>, DataplaneError> {
+        let head = self.head(slot)?;
+        let [exact4, exact6, prefix4, prefix6, ..] = self.open(slot)?;
+        let has = |bit| head.features & bit != 0;
         match key {
-            TableKey::Exact4(_) => change::<Exact4>(exact4, key, rule, rules),
-            TableKey::Exact6(_) => change::<Exact6>(exact6, key, rule, rules),
-            TableKey::Prefix4(..) => change::<Prefix4>(prefix4, key, rule, rules),
-            TableKey::Prefix6(..) => change::<Prefix6>(prefix6, key, rule, rules),
+            TableKey::Exact4(_) if has(Exact4::FEATURE) => get::<Exact4>(exact4, key),
+            TableKey::Exact6(_) if has(Exact6::FEATURE) => get::<Exact6>(exact6, key),
+            TableKey::Prefix4(..) if has(Prefix4::FEATURE) => get::<Prefix4>(prefix4, key),
+            TableKey::Prefix6(..) if has(Prefix6::FEATURE) => get::<Prefix6>(prefix6, key),
+            TableKey::Any if has(feature::ANY) => Ok(Some(head.any)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The groups of `slot`.
+    pub(super) fn groups(&self, slot: u32) -> Result<Vec<shaper_common::rule::Group>, DataplaneError> {
+        let [_, _, _, _, groups, _] = self.open(slot)?;
+        groups.map_or_else(|| Ok(Vec::new()), read_groups)
+    }
+
+    /// Bits of [`feature`] that packets go by.
+    pub(super) fn features(&self) -> Result<u32, DataplaneError> {
+        Ok(self.head(self.active()?)?.features)
+    }
+
+    /// Puts, replaces or takes away one entry of the slot in force; for packets that is one step. `false` if it cannot
+    /// be done so. No packet may be left that began before the change before this one.
+    pub(super) fn change_in_place(&self, key: &TableKey, rule: Option<Rule>) -> Result<bool, DataplaneError> {
+        let slot = self.active()?;
+        let [exact4, exact6, prefix4, prefix6, ..] = self.open(slot)?;
+        if rule.is_some() {
+            self.filter.set(slot, key);
+        }
+        match key {
+            TableKey::Exact4(_) => change::<Exact4>(exact4, key, rule),
+            TableKey::Exact6(_) => change::<Exact6>(exact6, key, rule),
+            TableKey::Prefix4(..) => change::<Prefix4>(prefix4, key, rule),
+            TableKey::Prefix6(..) => change::<Prefix6>(prefix6, key, rule),
             TableKey::Any => Ok(false),
         }
     }
 
-    /// Builds the idle slot and makes it current.
-    fn flip(
+    /// Builds the idle slot and makes it current. No packet may be left that began before the change before this one.
+    /// `put` hears how many more rules were put.
+    pub(super) fn flip(
         &self,
-        in_force: &[(TableKey, Rule)],
-        rules: &[(TableKey, Rule)],
-        buckets: &Buckets,
+        in_force: &Content,
+        content: &Content,
         definitions: &Definitions,
+        put: &mut dyn FnMut(usize),
     ) -> Result<(), DataplaneError> {
         let active = self.active()?;
         let idle = (active + 1) % N_SLOTS;
-        if self.ids(active)? != self.ids(idle)? {
-            // A change was cut short: programs may still run with what is idle now.
-            buckets.wait_for_running_programs()?;
-        }
-        let [exact4, exact6, prefix4, prefix6] = self.open(active)?.tables;
+        let [exact4, exact6, prefix4, prefix6, groups, services] = self.open(active)?;
+        let (old, new) = (&in_force.rules, &content.rules);
         let tables = [
-            build::<Exact4>(exact4, in_force, rules, definitions)?,
-            build::<Exact6>(exact6, in_force, rules, definitions)?,
-            build::<Prefix4>(prefix4, in_force, rules, definitions)?,
-            build::<Prefix6>(prefix6, in_force, rules, definitions)?,
+            build::<Exact4>(exact4, old, new, definitions, put)?,
+            build::<Exact6>(exact6, old, new, definitions, put)?,
+            build::<Prefix4>(prefix4, old, new, definitions, put)?,
+            build::<Prefix6>(prefix6, old, new, definitions, put)?,
+            if in_force.groups == content.groups {
+                groups
+            } else {
+                build_groups(&content.groups, definitions)?
+            },
+            if in_force.ports == content.ports {
+                services
+            } else {
+                services::build(&content.ports, &definitions.inner(SERVICES))?
+            },
         ];
-        for (place, table) in self.places(idle).iter().zip(&tables) {
+        for (place, table) in self.places(idle).zip(&tables) {
             place.put(table.as_ref())?;
         }
-        let any = rules
-            .iter()
-            .find(|(key, _)| *key == TableKey::Any)
-            .map(|(_, rule)| *rule);
+        self.filter.fill(idle, new);
+        let any = new.iter().find(|(key, _)| *key == TableKey::Any);
         let head = PolicyHead {
-            any: any.unwrap_or_default(),
-            features: features(rules),
+            any: any.map(|(_, rule)| *rule).unwrap_or_default(),
+            features: content.features(),
             zero: 0,
         };
-        self.policies
-            .put(&idle, &head)
-            .map_err(|error| DataplaneError::kernel("change the map POLICIES", error))?;
+        self.put_head(idle, &head)?;
         self.active
             .put(&0, &Active::new(idle, head.features))
-            .map_err(|error| DataplaneError::kernel("change the map ACTIVE", error))?;
-        // The policy is in force. What follows frees the replaced one, and is done by the next change if it fails.
-        buckets.wait_for_running_programs()?;
-        for (place, table) in self.places(active).iter().zip(&tables) {
+            .map_err(|error| DataplaneError::kernel("change the map ACTIVE", error))
+    }
+
+    /// Whether both slots hold the same tables: nothing that was replaced is left.
+    pub(super) fn is_settled(&self) -> Result<bool, DataplaneError> {
+        let active = self.active()?;
+        Ok(self.ids(active)? == self.ids((active + 1) % N_SLOTS)?)
+    }
+
+    /// Frees what a flip has replaced. No packet may be left that began before it.
+    pub(super) fn settle(&self) -> Result<(), DataplaneError> {
+        let active = self.active()?;
+        let tables = self.open(active)?;
+        for (place, table) in self.places((active + 1) % N_SLOTS).zip(&tables) {
             place.put(table.as_ref())?;
         }
         Ok(())
     }
-}
-
-fn read_table<T: Table>(
-    head: &PolicyHead,
-    table: Option<OwnedFd>,
-    rules: &mut Rules,
-) -> Result<(), DataplaneError> {
-    let Some(table) = table.filter(|_| head.features & T::FEATURE != 0) else {
-        return Ok(());
-    };
-    let map: Map<T::Key, Rule> = typed(table, T::NAME)?;
-    let entries = batch::read(&map)
-        .map_err(|error| DataplaneError::kernel(format!("read the table {}", T::NAME), error))?;
-    rules.extend(entries.iter().map(|(key, rule)| (T::table_key(key), *rule)));
-    Ok(())
-}
-
-/// The table for `rules`: the one in force if it holds just these, else a new one.
-fn build<T: Table>(
-    present: Option<OwnedFd>,
-    in_force: &[(TableKey, Rule)],
-    rules: &[(TableKey, Rule)],
-    definitions: &Definitions,
-) -> Result<Option<OwnedFd>, DataplaneError> {
-    let belongs = |(key, _): &&(TableKey, Rule)| T::kernel_key(key).is_some();
-    let entries = T::select(rules);
-    if entries.is_empty() {
-        return Ok(None);
-    }
-    if present.is_some() && in_force.iter().filter(belongs).eq(rules.iter().filter(belongs)) {
-        return Ok(present);
-    }
-    let refused = |error| DataplaneError::kernel(format!("fill the table {}", T::NAME), error);
-    let mut definition = definitions.inner(T::NAME);
-    // Room to grow in place.
-    definition.max_entries = u32::try_from(entries.len() + entries.len() / 4 + 64).unwrap_or(u32::MAX);
-    let map: Map<T::Key, Rule> = typed(
-        bpf::create_map(&definition, T::NAME, None).map_err(refused)?,
-        T::NAME,
-    )?;
-    debug_assert_eq!(difference(map.info(), &definition), None);
-    batch::fill(&map, &entries).map_err(refused)?;
-    Ok(Some(map.into_fd()))
-}
-
-/// Puts, replaces or takes away one entry, if there is room. `rules` are those wanted.
-fn change<T: Table>(
-    table: Option<OwnedFd>,
-    key: &TableKey,
-    rule: Option<Rule>,
-    rules: &[(TableKey, Rule)],
-) -> Result<bool, DataplaneError> {
-    let (Some(table), Some(kernel_key)) = (table, T::kernel_key(key)) else {
-        return Ok(false);
-    };
-    let map: Map<T::Key, Rule> = typed(table, T::NAME)?;
-    let n_wanted = rules
-        .iter()
-        .filter(|(key, _)| T::kernel_key(key).is_some())
-        .count();
-    if n_wanted > map.info().max_entries as usize {
-        return Ok(false);
-    }
-    match rule {
-        Some(rule) => map.put(&kernel_key, &rule),
-        None => map.delete(&kernel_key),
-    }
-    .map_err(|error| DataplaneError::kernel(format!("change the table {}", T::NAME), error))?;
-    Ok(true)
 }

@@ -117,17 +117,3 @@ impl Table for Prefix6 {
         TableKey::Prefix6(key.prefix_len() - PREFIX6_FIXED_BITS, key.data())
     }
 }
-
-/// Bits of [`feature`] for these rules.
-pub(super) fn features(rules: &[(TableKey, Rule)]) -> u32 {
-    rules.iter().fold(0, |features, (key, _)| {
-        features
-            | match key {
-                TableKey::Exact4(_) => feature::EXACT4,
-                TableKey::Exact6(_) => feature::EXACT6,
-                TableKey::Prefix4(..) => feature::PREFIX4,
-                TableKey::Prefix6(..) => feature::PREFIX6,
-                TableKey::Any => feature::ANY,
-            }
-    })
-}
