@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use shaper_tests::world::World;
-use shaper_user::dataplane::{Done, Request};
+use shaper_user::dataplane::{Dataplane, Done, Request};
+use shaper_user::paths::Paths;
 use shaper_user::policy::FqNeeds;
 
 /// Gives this thread a network of its own, with one interface.
@@ -33,7 +34,14 @@ fn where_packets_are_dropped_instead_of_held_no_qdisc_is_touched() {
     let world = World::new();
     network("veth0");
     let before = qdiscs();
-    let plane = world.up();
+    // What is remembered is a file, which a BPF file system does not take.
+    let run = std::env::temp_dir().join(format!("shaper-police-{}", std::process::id()));
+    std::fs::create_dir(&run).unwrap();
+    let paths = Paths {
+        run: run.clone(),
+        ..world.paths()
+    };
+    let (plane, _) = Dataplane::create_or_open(&paths).unwrap();
     let mut request = Request {
         interfaces: BTreeMap::from([("veth0".to_owned(), 24)]),
         policed: Some(BTreeSet::from(["veth0".to_owned()])),
@@ -68,7 +76,8 @@ fn where_packets_are_dropped_instead_of_held_no_qdisc_is_touched() {
     request.interfaces.clear();
     assert_eq!(plane.attach(&request).unwrap()[0].done, Done::Nothing);
     assert!(plane.interfaces().unwrap()[0].is_policed);
-    let (was_up, notes) = shaper_user::dataplane::take_down(&world.paths()).unwrap();
+    let (was_up, notes) = shaper_user::dataplane::take_down(&paths).unwrap();
     assert!(was_up && notes.is_empty(), "{notes:?}");
     assert_eq!(qdiscs(), before);
+    std::fs::remove_dir_all(run).unwrap();
 }
