@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::change::in_time;
 use super::sources::{configuration_in, policy, warnings};
-use super::{Change, Context, rails};
+use super::{Change, Context, rails, trial};
 use crate::config::Config;
-use crate::policy::tables::Tables;
-use crate::policy::{Destination, Diff};
+use crate::policy::Diff;
 use crate::view::json;
 
 /// Make a configuration the running policy, all at once
@@ -16,39 +16,52 @@ pub(crate) struct Args {
     /// The file, `-` for standard input [default: the configuration].
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Take away the rules of `shaper set`, too.
+    #[command(flatten)]
+    options: Options,
+}
+
+/// How to apply.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Options {
+    /// Take away what `shaper set` and `shaper exempt` made, too.
     #[arg(long)]
     prune: bool,
     /// Say what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Take it back after so long, unless `shaper confirm` follows.
+    #[arg(long = "try", value_name = "DURATION", conflicts_with = "dry_run")]
+    trial: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let file = args.file.as_ref().unwrap_or(&context.paths.config);
-    let config = configuration_in(file)?;
-    apply(config, args.prune, args.dry_run, context, out)
+    // A wrong option is said before a long file is read.
+    args.options.trial.as_deref().map(trial::span).transpose()?;
+    apply(configuration_in(file)?, &args.options, context, out)
 }
 
 /// Makes `config` the configured part of what runs.
 pub(super) fn apply(
     config: Config,
-    is_pruned: bool,
-    is_dry: bool,
+    options: &Options,
     context: &Context,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
+    let trial = options.trial.as_deref().map(trial::span).transpose()?;
     let configured = policy(&config)?;
     for warning in warnings(&config, &configured) {
         context.note(format_args!("warning: {warning}"));
     }
+    drop(configured);
     let (change, dataplane) = Change::begin_up(context)?;
     let mut next = config;
-    if !is_pruned {
-        next.rules.extend(change.set_rules()?);
+    if !options.prune {
+        change.add_ours(&mut next)?;
     }
-    let after = policy(&next)?;
-    if let Err(risk) = rails::check(&policy(&change.running(context)?)?, &after, Destination::Any) {
+    let next = in_time(next);
+    let (before, after) = (policy(&change.running(context)?)?, policy(&next)?);
+    if let Err(risk) = rails::check(&before, &after) {
         context.note(format_args!("warning: {risk}"));
     }
     if after.fq_needs().is_capped {
@@ -57,32 +70,38 @@ pub(super) fn apply(
              a shorter `horizon` needs less",
         );
     }
-    let diff = if is_dry {
-        Diff::between(&dataplane.entries()?, &Tables::from(&after))
-    } else {
-        let applied = change.commit(&dataplane, &next)?;
-        Diff {
-            added: applied.added,
-            removed: applied.removed,
-            changed: applied.changed,
-            unchanged: applied.unchanged,
-        }
-    };
-    if context.format.is_json() {
-        writeln!(out, "{}", json::applied(&Context::head(), &diff, is_dry))?;
-    } else {
-        let note = if is_dry {
-            " (nothing was changed: --dry-run)"
-        } else {
-            ""
-        };
-        let Diff {
-            added,
-            removed,
-            changed,
-            unchanged,
-        } = diff;
-        writeln!(out, "+{added} -{removed} ~{changed} ={unchanged}{note}")?;
+    let diff = Diff::between(&before, &after, |_| {});
+    match trial {
+        _ if options.dry_run => {}
+        None => drop(change.commit(&dataplane, &next)?),
+        Some(time) => drop(change.commit_on_trial(&dataplane, &next, time, context)?),
     }
+    say(&diff, options.dry_run, context, out)?;
+    if let Some(time) = trial {
+        // Whoever confirms needs the lock.
+        drop(change);
+        out.flush()?;
+        trial::wait(time, context)?;
+    }
+    Ok(())
+}
+
+fn say(diff: &Diff, is_dry: bool, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+    if context.format.is_json() {
+        writeln!(out, "{}", json::applied(&Context::head(), diff, is_dry))?;
+        return Ok(());
+    }
+    let note = if is_dry {
+        " (nothing was changed: --dry-run)"
+    } else {
+        ""
+    };
+    let Diff {
+        added,
+        removed,
+        changed,
+        unchanged,
+    } = *diff;
+    writeln!(out, "+{added} -{removed} ~{changed} ={unchanged}{note}")?;
     Ok(())
 }

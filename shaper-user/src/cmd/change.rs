@@ -1,17 +1,21 @@
 //! One change of the policy: under the lock, written ahead, all or nothing.
 //!
 //! `up` makes a [`Change`], sets the kernel up for [`Change::configured`] and commits that; `down` takes away
-//! what there is and [forgets](Change::forget) it. Everything else commits an edited copy of what runs.
+//! what there is and [forgets](Change::forget) it. Everything else commits an edited copy of what runs. Whatever is
+//! committed is without the rules whose deadline has passed.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
-use super::Context;
-use super::sources::{configuration_or_none, policy};
-use crate::config::{RuleConfig, Source};
+use super::sources::{add_kept, configuration_or_none, policy};
+use super::{Context, Failure};
+use crate::config::{Config, RuleConfig, Source};
 use crate::dataplane::{Applied, Dataplane, DataplaneError};
-use crate::policy::Policy;
 use crate::policy::tables::Tables;
-use crate::store::{Lock, Policies, Running};
+use crate::policy::{Deadline, Policy};
+use crate::store::{Lock, Policies, Running, Trial};
 
 /// A change in progress; holds the lock.
 #[derive(Debug)]
@@ -24,17 +28,37 @@ pub(crate) struct Change {
 impl Change {
     /// Waits for the lock and finishes what a command that was killed had begun.
     pub(crate) fn begin(context: &Context) -> anyhow::Result<Self> {
+        let change = Self::begin_in_trial(context)?;
+        if let Some(trial) = change.trial()? {
+            return Err(Failure::OnTrial {
+                secs: trial.deadline_unix_secs.saturating_sub(now().0),
+            }
+            .into());
+        }
+        Ok(change)
+    }
+
+    /// As [`begin`](Self::begin), also while a change waits to be confirmed. One that nobody confirmed in time is
+    /// taken back.
+    pub(crate) fn begin_in_trial(context: &Context) -> anyhow::Result<Self> {
         let lock = Lock::take(&context.paths.run, |text| context.note(text))?;
         let policies = Policies::new(&context.paths);
         if policies.has_next() {
             finish(&lock, &policies, context)?;
         }
-        let running = policies.running()?;
-        Ok(Self {
+        let mut change = Self {
+            running: None,
             lock,
             policies,
-            running,
-        })
+        };
+        if change
+            .trial()?
+            .is_some_and(|trial| Deadline(trial.deadline_unix_secs).is_over(now()))
+        {
+            change.take_back(context)?;
+        }
+        change.running = change.policies.running()?;
+        Ok(change)
     }
 
     /// As [`begin`](Self::begin), where shaper is up. That it is not is said before anything is made.
@@ -59,27 +83,31 @@ impl Change {
         self.running.clone().map_or_else(|| self.configured(context), Ok)
     }
 
-    /// What should run by the configuration and the rules of `shaper set`.
+    /// What should run by the configuration and what `shaper set` and `shaper exempt` made.
     pub(crate) fn configured(&self, context: &Context) -> anyhow::Result<Running> {
         let mut next = configuration_or_none(context)?;
-        next.rules.extend(self.set_rules()?);
+        self.add_ours(&mut next)?;
         Ok(next)
     }
 
-    /// The rules of `shaper set`, temporary ones included.
-    pub(crate) fn set_rules(&self) -> anyhow::Result<Vec<RuleConfig>> {
-        let mut rules = self.policies.kept_rules()?;
+    /// Adds the rules of `shaper set`, temporary ones included, and the prefixes of `shaper exempt`.
+    pub(crate) fn add_ours(&self, next: &mut Config) -> anyhow::Result<()> {
+        add_kept(next, &self.policies)?;
         let running = self.running.iter();
-        rules.extend(
-            running
-                .flat_map(|running| running.rules_of(Source::Temporary))
-                .cloned(),
-        );
-        Ok(rules)
+        let temporary = running.flat_map(|running| running.rules_of(Source::Temporary));
+        next.rules.extend(temporary.cloned());
+        Ok(())
     }
 
     /// Makes `next` what runs, in the kernel and in the files, and keeps it so across reboots.
     pub(crate) fn commit(&self, dataplane: &Dataplane, next: &Running) -> anyhow::Result<Applied> {
+        let now = now();
+        let has_ended = next.rules.iter().any(|rule| has_ended(rule, now));
+        let next = &*if has_ended {
+            Cow::Owned(in_time(next.clone()))
+        } else {
+            Cow::Borrowed(next)
+        };
         let policy = policy(next)?;
         self.policies.announce(&self.lock, next)?;
         match put_in_force(dataplane, &policy) {
@@ -94,10 +122,76 @@ impl Change {
         }
     }
 
+    /// As [`commit`](Self::commit), to be taken back after `time` unless somebody confirms it.
+    pub(crate) fn commit_on_trial(
+        &self,
+        dataplane: &Dataplane,
+        next: &Running,
+        time: Duration,
+        context: &Context,
+    ) -> anyhow::Result<Applied> {
+        let trial = Trial {
+            deadline_unix_secs: now().0.saturating_add(time.as_secs()),
+            before: self.running(context)?,
+        };
+        self.policies.begin_trial(&self.lock, &trial)?;
+        let applied = self.commit(dataplane, next);
+        if applied.is_err() {
+            self.policies.end_trial(&self.lock)?;
+        }
+        applied
+    }
+
+    /// The change that waits to be confirmed.
+    pub(crate) fn trial(&self) -> anyhow::Result<Option<Trial>> {
+        Ok(self.policies.trial()?)
+    }
+
+    /// The change on trial stays, across reboots, too.
+    pub(crate) fn confirm(&self) -> anyhow::Result<()> {
+        if let Some(running) = &self.running {
+            self.policies.keep(&self.lock, running)?;
+        }
+        Ok(self.policies.end_trial(&self.lock)?)
+    }
+
+    /// Puts what ran before the change on trial in force again.
+    pub(crate) fn take_back(&self, context: &Context) -> anyhow::Result<()> {
+        let Some(trial) = self.trial()? else {
+            return Ok(());
+        };
+        match Dataplane::open(&context.paths) {
+            Err(DataplaneError::NotUp) => {}
+            opened => {
+                self.commit(&opened?, &trial.before)?;
+                context.note("the change that nobody confirmed was taken back");
+            }
+        }
+        Ok(self.policies.end_trial(&self.lock)?)
+    }
+
     /// Nothing runs any more; what is kept across reboots stays.
     pub(crate) fn forget(&self) -> anyhow::Result<()> {
         Ok(self.policies.forget(&self.lock)?)
     }
+}
+
+/// The wall clock.
+pub(crate) fn now() -> Deadline {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Deadline(now.as_secs())
+}
+
+/// `config` without the rules whose deadline has passed.
+pub(crate) fn in_time(mut config: Config) -> Config {
+    let now = now();
+    config.rules.retain(|rule| !has_ended(rule, now));
+    config
+}
+
+/// Whether the deadline of `rule` has passed.
+pub(crate) fn has_ended(rule: &RuleConfig, now: Deadline) -> bool {
+    Deadline::of(rule).is_some_and(|deadline| deadline.is_over(now))
 }
 
 /// Room first: fq must not drop what a faster rule lets through.
@@ -131,16 +225,41 @@ fn finish(lock: &Lock, policies: &Policies, context: &Context) -> anyhow::Result
     }
 }
 
-/// What runs, without changing it; finishes what a command that was killed had begun.
+/// What runs, without changing it, but for what is due: a change that a killed command had begun is finished, and one
+/// that nobody confirmed in time is taken back.
 pub(crate) fn running(context: &Context) -> anyhow::Result<Running> {
     let policies = Policies::new(&context.paths);
-    if policies.has_next() {
-        return Change::begin(context)?.running(context);
+    let is_due = || -> anyhow::Result<bool> {
+        let trial = policies.trial()?;
+        Ok(trial.is_some_and(|trial| Deadline(trial.deadline_unix_secs).is_over(now())))
+    };
+    if policies.has_next() || is_due()? {
+        return Change::begin_in_trial(context)?.running(context);
     }
     let Some(running) = policies.running()? else {
         let mut configured = configuration_or_none(context)?;
-        configured.rules.extend(policies.kept_rules()?);
-        return Ok(configured);
+        add_kept(&mut configured, &policies)?;
+        return Ok(in_time(configured));
     };
     Ok(running)
+}
+
+/// Takes away the rules whose deadline has passed; how many there were.
+///
+/// # Errors
+///
+/// If shaper is not up, or the change fails; then nothing was changed.
+pub fn expire(context: &Context) -> anyhow::Result<usize> {
+    let (change, dataplane) = match Change::begin_up(context) {
+        // What is on trial is committed or taken back soon, and its rules end then.
+        Err(error) if error.downcast_ref::<Failure>().is_some() => return Ok(0),
+        begun => begun?,
+    };
+    let running = change.running(context)?;
+    let now = now();
+    let n_ended = running.rules.iter().filter(|rule| has_ended(rule, now)).count();
+    if n_ended > 0 {
+        change.commit(&dataplane, &running)?;
+    }
+    Ok(n_ended)
 }

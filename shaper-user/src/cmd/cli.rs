@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::{Context, Format, Verbosity};
 use super::{
-    apply, check, completions, doctor, down, get, kernel_log, list, man, monitor, reload, set, status, unset,
-    up, watch,
+    apply, check, completions, confirm, diff, doctor, down, exempt, get, kernel_log, list, man, monitor,
+    reload, save, set, status, unset, up, watch,
 };
 use crate::paths::{self, Paths};
 use crate::view::Unit;
@@ -112,8 +112,12 @@ enum Command {
     Set(set::Args),
     #[command(visible_aliases = ["del", "rm"])]
     Unset(unset::Args),
+    Exempt(exempt::Args),
     Check(check::Args),
+    Diff(diff::Args),
     Apply(apply::Args),
+    Confirm(confirm::Args),
+    Save(save::Args),
     Reload(reload::Args),
     Up(up::Args),
     Down(down::Args),
@@ -158,8 +162,12 @@ impl Cli {
             Command::Get(args) => get::run(args, context, out),
             Command::Set(args) => set::run(args, context, out),
             Command::Unset(args) => unset::run(args, context, out),
+            Command::Exempt(args) => exempt::run(args, context, out),
             Command::Check(args) => check::run(args, context, out),
+            Command::Diff(args) => diff::run(args, context, out),
             Command::Apply(args) => apply::run(args, context, out),
+            Command::Confirm(args) => confirm::run(args, context, out),
+            Command::Save(args) => save::run(args, context, out),
             Command::Reload(args) => reload::run(args, context, out),
             Command::Up(args) => up::run(args, context, out),
             Command::Down(args) => down::run(args, context, out),

@@ -1,7 +1,7 @@
 //! What every command is given besides its own arguments.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::paths::Paths;
@@ -78,6 +78,11 @@ impl Context {
         if self.verbosity >= Verbosity::Verbose {
             self.say(&text);
         }
+    }
+
+    /// Whether somebody watches standard error and wants to.
+    pub(crate) fn is_talking_to_people(&self) -> bool {
+        self.verbosity >= Verbosity::Normal && !self.format.is_json() && std::io::stderr().is_terminal()
     }
 
     fn say(&self, text: &dyn Display) {

@@ -6,7 +6,7 @@ use std::io::Write;
 use super::Context;
 use crate::config::ConfigError;
 use crate::dataplane::DataplaneError;
-use crate::policy::Problems;
+use crate::policy::{PolicyError, Problems};
 use crate::store::StoreError;
 use crate::view::json;
 
@@ -22,12 +22,20 @@ pub(crate) enum Failure {
         hint: Option<String>,
     },
     /// There is nothing to take away or to show.
-    #[error("`shaper set` made no rule {selector}")]
+    #[error("{what} {selector}")]
     NoSuchRule {
+        /// What there is not.
+        what: &'static str,
         /// Which rule was asked for.
         selector: String,
         /// Where one is.
         hint: Option<String>,
+    },
+    /// Another change waits to be confirmed.
+    #[error("a change on trial waits for another {secs} s to be confirmed")]
+    OnTrial {
+        /// Until it is taken back.
+        secs: u64,
     },
     /// What was found differs from what was asked for, or is degraded.
     #[error("{message}")]
@@ -35,6 +43,16 @@ pub(crate) enum Failure {
         /// What differs.
         message: String,
     },
+}
+
+impl From<PolicyError> for Failure {
+    /// For what was typed, and stands in no file.
+    fn from(error: PolicyError) -> Self {
+        Self::Usage {
+            message: error.to_string(),
+            hint: error.hint(),
+        }
+    }
 }
 
 /// Exit codes, as the manual lists them.
@@ -123,6 +141,11 @@ impl Diagnosis {
                 exit: exit::NO_SUCH_RULE,
                 code: "no_such_rule",
                 hint: hint.clone(),
+            },
+            Failure::OnTrial { .. } => Self {
+                exit: exit::REFUSED,
+                code: "on_trial",
+                hint: Some("`shaper confirm` keeps it; else wait".to_owned()),
             },
             Failure::Differs { .. } => Self {
                 exit: exit::DIFFERS,
@@ -229,6 +252,7 @@ mod tests {
         let not_up = anyhow::Error::from(DataplaneError::NotUp).context("while setting");
         assert_eq!(Diagnosis::of(&not_up).exit, exit::NOT_UP);
         let no_rule = anyhow::Error::from(Failure::NoSuchRule {
+            what: "no rule",
             selector: "x".to_owned(),
             hint: None,
         });

@@ -9,7 +9,6 @@ use super::{Context, Failure, Format, policy};
 use crate::config::Source;
 use crate::dataplane::Dataplane;
 use crate::policy::amount::parse_time;
-use crate::policy::tables::TableKey;
 use crate::policy::{Destination, Rule};
 use crate::stats::Activities;
 use crate::view::row::{self, Row, SortBy};
@@ -29,6 +28,12 @@ pub(crate) struct Args {
     /// Only rules of the configuration, or of `shaper set`.
     #[arg(long, value_enum)]
     source: Option<Owner>,
+    /// Only rules for this service.
+    #[arg(long)]
+    service: Option<String>,
+    /// Only rules of this group.
+    #[arg(long)]
+    group: Option<String>,
     /// What to sort by.
     #[arg(long, value_enum, default_value_t)]
     sort: SortBy,
@@ -65,7 +70,9 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         .map(|rule| {
             let is_exempt = !policy.is_in_force(rule);
             let measured = activities.as_ref().filter(|_| !is_exempt);
-            let activity = measured.and_then(|all| all.get(&TableKey::from(rule.destination)));
+            // All entries of a rule share its bucket.
+            let key = policy.keys(rule).into_iter().next();
+            let activity = measured.zip(key).and_then(|(all, key)| all.get(&key));
             Row {
                 rule,
                 is_exempt,
@@ -98,7 +105,18 @@ impl Args {
             Some(Owner::Config) => rule.source == Source::Config,
             Some(Owner::Cli) => rule.source != Source::Config,
         };
-        is_owned && (self.selectors.is_empty() || self.selectors.iter().any(|text| is_meant(text, rule)))
+        let is_for_service = self.service.as_ref().is_none_or(|wanted| {
+            let service = rule.service.as_ref();
+            service.is_some_and(|service| service.name == *wanted)
+        });
+        let is_in_group = self.group.as_ref().is_none_or(|wanted| {
+            let group = rule.group.as_ref();
+            group.is_some_and(|group| group.name == *wanted)
+        });
+        is_owned
+            && is_for_service
+            && is_in_group
+            && (self.selectors.is_empty() || self.selectors.iter().any(|text| is_meant(text, rule)))
     }
 }
 
@@ -118,7 +136,10 @@ impl clap::ValueEnum for SortBy {
         &[
             Self::Destination,
             Self::Name,
+            Self::Service,
             Self::Rate,
+            Self::Group,
+            Self::Expires,
             Self::Now,
             Self::Dropped,
         ]
@@ -128,7 +149,10 @@ impl clap::ValueEnum for SortBy {
         Some(clap::builder::PossibleValue::new(match self {
             Self::Destination => "destination",
             Self::Name => "name",
+            Self::Service => "service",
             Self::Rate => "rate",
+            Self::Group => "group",
+            Self::Expires => "expires",
             Self::Now => "now",
             Self::Dropped => "dropped",
         }))

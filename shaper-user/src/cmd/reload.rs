@@ -15,7 +15,7 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let config = Config::load(&context.paths.config)?;
-    apply::apply(config, false, false, context, out)?;
+    apply::apply(config, &apply::Options::default(), context, out)?;
     attach(context, out)
 }
 

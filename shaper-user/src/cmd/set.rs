@@ -1,34 +1,53 @@
 //! `shaper set`: limits one destination.
 
 use std::io::Write;
+use std::time::Duration;
 
-use super::rails;
-use super::{Change, Context, policy};
-use crate::config::{Config, RuleConfig, Source, text};
-use crate::policy::tables::{TableKey, Tables};
-use crate::policy::{Destination, Policy, Rule};
+use super::change::now;
+use super::{Change, Context, Failure, policy, rails, trial};
+use crate::config::{Config, RuleConfig, Source, moment, text};
+use crate::policy::deadline::parse_span;
+use crate::policy::tables::Tables;
+use crate::policy::{Deadline, Destination, Policy, PolicyError, Rule, Service};
 use crate::store::Running;
-use crate::view::json;
-use crate::view::units;
+use crate::view::{json, rule as words, units};
 
 /// Limit a destination, at once and across reboots
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// `203.0.113.7`, `203.0.113.0/24`, `2001:db8::/56` or `any`.
     destination: String,
-    /// `20mbit`, `2.5MB/s`, `unlimited`.
+    /// `20mbit`, `2.5MB/s`, `unlimited`, `block`.
     rate: String,
+    /// Only what is sent from these ports of the server: `imap`, `tcp:993`, `udp:8000-8099`.
+    #[arg(long)]
+    service: Option<String>,
+    /// What has a bucket of its own: `rule`, `ip`, `client` or `/N`.
+    #[arg(long, value_name = "rule|ip|client|/N")]
+    per: Option<String>,
     /// What may be sent at once after a pause: a size, or a time at the rate.
     #[arg(long, value_name = "SIZE|TIME")]
     burst: Option<String>,
+    /// Longest queue before packets are dropped.
+    #[arg(long, value_name = "TIME")]
+    horizon: Option<String>,
+    /// Queue above which packets are marked, or `off`.
+    #[arg(long, value_name = "TIME")]
+    ecn: Option<String>,
+    /// The group of the configuration that it shares a limit with.
+    #[arg(long)]
+    group: Option<String>,
     /// What to call the rule.
     #[arg(long)]
     name: Option<String>,
     /// Why it is there.
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
+    /// Only for so long, reboots included: `90s`, `30m`, `2h`, `7d`.
+    #[arg(long = "for", value_name = "DURATION")]
+    span: Option<String>,
     /// Until the next reboot or `shaper down` only.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "span")]
     temporary: bool,
     /// Say what would be, and change nothing.
     #[arg(long)]
@@ -36,30 +55,50 @@ pub(crate) struct Args {
     /// Even if it makes this server hard to reach for you.
     #[arg(long)]
     force: bool,
+    /// Take it back after so long, unless `shaper confirm` follows.
+    #[arg(long = "try", value_name = "DURATION", conflicts_with = "dry_run")]
+    trial: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
-    let written = args.rule();
-    // What is wrong with the rule alone is said before anything is opened.
-    let alone = Policy::try_from(&Config::of_rules(vec![written.clone()]))?;
-    let destination = alone.rules()[0].destination;
+    let trial = args.trial.as_deref().map(trial::span).transpose()?;
+    let written = args.rule()?;
+    check_alone(&written)?;
 
     let (change, dataplane) = Change::begin_up(context)?;
     let running = change.running(context)?;
     let before = policy(&running)?;
-    let next = with_rule(running, destination, written);
+    let service = args
+        .service
+        .as_deref()
+        .map(|text| before.service(text))
+        .transpose();
+    let service = service.map_err(Failure::from)?;
+    let destination: Destination = args.destination.parse()?;
+    let next = with_rule(running, destination, service.as_deref(), written, &before);
     let after = Policy::try_from(&next)?;
-    let Some(rule) = after.rule(destination) else {
+    let is_ours = |rule: &&Rule| {
+        rule.destination == destination
+            && rule.service.as_ref().map(|own| &own.ports) == service.as_ref().map(|own| &own.ports)
+    };
+    let Some(rule) = after.rules().iter().find(is_ours) else {
         anyhow::bail!("the rule for {destination} was lost");
     };
     if !args.force {
-        rails::check(&before, &after, destination)?;
+        rails::check(&before, &after)?;
     }
-    let key = TableKey::from(destination);
-    let is_already = before.rule(destination) == Some(rule)
-        && dataplane.entries()?.get(&key) == Tables::from(&after).get(&key);
-    if !args.dry_run && !is_already {
-        change.commit(&dataplane, &next)?;
+    let is_already = before.rule(rule.target()) == Some(rule) && {
+        let (kernel, wanted) = (dataplane.entries()?, Tables::from(&after));
+        after
+            .keys(rule)
+            .iter()
+            .all(|key| kernel.get(key) == wanted.get(key))
+    };
+    let is_new = !args.dry_run && !is_already;
+    match trial {
+        Some(time) if is_new => drop(change.commit_on_trial(&dataplane, &next, time, context)?),
+        None if is_new => drop(change.commit(&dataplane, &next)?),
+        _ => {}
     }
     if let Destination::Prefix(prefix) = destination
         && let Some(exempt) = after.exempt().covering(prefix)
@@ -68,40 +107,122 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             "warning: `{exempt}` is exempt, so the rule has no effect"
         ));
     }
-    if context.format.is_json() {
-        writeln!(out, "{}", json::rules(&Context::head(), [(rule, None)]))?;
-        return Ok(());
+    args.say(rule, is_already, context, out)?;
+    if let Some(time) = trial.filter(|_| is_new) {
+        // Whoever confirms needs the lock.
+        drop(change);
+        out.flush()?;
+        trial::wait(time, context)?;
     }
-    let remark = match (args.dry_run, is_already) {
-        (true, _) => "; nothing was changed: --dry-run",
-        (false, true) => "; it was so already",
-        (false, false) => "",
-    };
-    writeln!(out, "{}{remark}", describe(rule, context))?;
+    Ok(())
+}
+
+/// What is wrong with the rule alone is said before anything is opened; names of groups and services come later.
+fn check_alone(written: &RuleConfig) -> anyhow::Result<()> {
+    let mut alone = written.clone();
+    alone.group = None;
+    let is_known = |name: &str| Policy::default().service(name).is_ok() || name.contains(':');
+    if !alone
+        .service
+        .as_ref()
+        .is_none_or(|service| is_known(service.get_ref()))
+    {
+        alone.service = None;
+    }
+    Policy::try_from(&Config::of_rules(vec![alone]))?;
     Ok(())
 }
 
 impl Args {
-    fn rule(&self) -> RuleConfig {
+    fn rule(&self) -> anyhow::Result<RuleConfig> {
         let source = if self.temporary {
             Source::Temporary
         } else {
             Source::Kept
         };
         let mut rule = RuleConfig::new(&self.destination, &self.rate, source);
+        rule.service = self.service.as_ref().map(text);
+        rule.per = self.per.as_ref().map(text);
         rule.burst = self.burst.as_ref().map(text);
+        rule.horizon = self.horizon.as_ref().map(text);
+        rule.ecn = self.ecn.as_ref().map(text);
+        rule.group = self.group.as_ref().map(text);
         rule.name = self.name.as_ref().map(text);
         rule.comment.clone_from(&self.comment);
-        rule
+        if let Some(span) = &self.span {
+            let span: Duration = parse_span(span).map_err(|error| Failure::from(PolicyError::from(error)))?;
+            let end = Deadline(now().0.saturating_add(span.as_secs()));
+            rule.expires = Some(moment(&end.to_string()).map_err(anyhow::Error::msg)?);
+        }
+        Ok(rule)
+    }
+
+    fn say(
+        &self,
+        rule: &Rule,
+        is_already: bool,
+        context: &Context,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
+        if context.format.is_json() {
+            writeln!(out, "{}", json::rules(&Context::head(), [(rule, None)]))?;
+            return Ok(());
+        }
+        let remark = match (self.dry_run, is_already) {
+            (true, _) => "; nothing was changed: --dry-run",
+            (false, true) => "; it was so already",
+            (false, false) => "",
+        };
+        writeln!(out, "{}{remark}", describe(rule, context))?;
+        Ok(())
     }
 }
 
-/// `running` with `rule` in place of the one that `shaper set` made for the same destination. A name or comment
+/// Whether `rule` is for `destination` and the ports of `service`.
+pub(super) fn is_target(
+    rule: &RuleConfig,
+    destination: Destination,
+    service: Option<&Service>,
+    policy: &Policy,
+) -> bool {
+    if rule.destination.get_ref().parse() != Ok(destination) {
+        return false;
+    }
+    match (&rule.service, service) {
+        (None, None) => true,
+        (Some(text), Some(service)) => policy
+            .service(text.get_ref())
+            .is_ok_and(|own| own.ports == service.ports),
+        _ => false,
+    }
+}
+
+/// Whether `rule`, as written, is one of `rules`.
+pub(super) fn is_one_of(rule: &RuleConfig, rules: &[Rule], policy: &Policy) -> bool {
+    rules.iter().any(|other| {
+        other.source == rule.source && is_target(rule, other.destination, other.service.as_deref(), policy)
+    })
+}
+
+/// `203.0.113.7/32 imap`.
+pub(super) fn target_text(destination: Destination, service: Option<&Service>) -> String {
+    match service {
+        Some(service) => format!("{destination} {}", service.name),
+        None => destination.to_string(),
+    }
+}
+
+/// `running` with `rule` in place of the one that `shaper set` made for the same target. A name or comment
 /// that is not given again stays.
-fn with_rule(mut running: Running, destination: Destination, mut rule: RuleConfig) -> Running {
-    let is_same = |other: &RuleConfig| {
-        other.source != Source::Config && other.destination.get_ref().parse() == Ok(destination)
-    };
+fn with_rule(
+    mut running: Running,
+    destination: Destination,
+    service: Option<&Service>,
+    mut rule: RuleConfig,
+    policy: &Policy,
+) -> Running {
+    let is_same =
+        |other: &RuleConfig| other.source != Source::Config && is_target(other, destination, service, policy);
     if let Some(earlier) = running
         .rules
         .iter()
@@ -120,19 +241,20 @@ fn with_rule(mut running: Running, destination: Destination, mut rule: RuleConfi
 }
 
 fn describe(rule: &Rule, context: &Context) -> String {
-    let how_long = match rule.source {
-        Source::Temporary => "until the next reboot or `shaper down`",
-        Source::Kept | Source::Config => "kept across reboots",
+    let how_long = match (rule.source, rule.expires) {
+        (_, Some(end)) => format!("until {end}"),
+        (Source::Temporary, None) => "until the next reboot or `shaper down`".to_owned(),
+        (Source::Kept | Source::Config, None) => "kept across reboots".to_owned(),
     };
-    match &rule.limit {
-        None => format!("{} -> unlimited ({how_long})", rule.destination),
-        Some(limit) => format!(
-            "{} -> {}, burst {} ({how_long})",
-            rule.destination,
-            units::rate(limit.rate.bytes_per_sec(), context.unit),
-            units::size(limit.burst_bytes)
-        ),
-    }
+    let burst = rule
+        .limit()
+        .map(|limit| format!(", burst {}", units::size(limit.burst_bytes)));
+    format!(
+        "{} -> {}{} ({how_long})",
+        words::target(rule),
+        words::speed(rule, context.unit),
+        burst.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
@@ -143,7 +265,13 @@ mod tests {
 
     fn after(rules: Vec<RuleConfig>, rule: RuleConfig) -> Vec<(Source, String)> {
         let running = Config::of_rules(rules);
-        let next = with_rule(running, DESTINATION.parse().unwrap(), rule);
+        let next = with_rule(
+            running,
+            DESTINATION.parse().unwrap(),
+            None,
+            rule,
+            &Policy::default(),
+        );
         next.rules
             .iter()
             .map(|rule| (rule.source, rule.rate.get_ref().clone()))
@@ -190,7 +318,9 @@ mod tests {
         let next = with_rule(
             running,
             DESTINATION.parse().unwrap(),
+            None,
             rule("203.0.113.7", "1mbit", Source::Kept),
+            &Policy::default(),
         );
         assert_eq!(next.rules[0].name.as_ref().unwrap().get_ref(), "heavy");
     }

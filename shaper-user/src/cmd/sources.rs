@@ -7,6 +7,7 @@ use super::Context;
 use crate::config::{Config, ConfigError};
 use crate::paths;
 use crate::policy::{Policy, Problem};
+use crate::store::Policies;
 
 /// The configuration; an empty one if the file is not there and nobody asked for it by name.
 pub(super) fn configuration_or_none(context: &Context) -> anyhow::Result<Config> {
@@ -21,6 +22,14 @@ pub(super) fn configuration_or_none(context: &Context) -> anyhow::Result<Config>
         }
         loaded => Ok(loaded?),
     }
+}
+
+/// Adds what `shaper set` and `shaper exempt` made and keep across reboots.
+pub(super) fn add_kept(config: &mut Config, policies: &Policies) -> anyhow::Result<()> {
+    let kept = policies.kept()?;
+    config.exempt.push(kept.exempt);
+    config.rules.extend(kept.rules);
+    Ok(())
 }
 
 /// The configuration in `file`, or in standard input if that is `-`.

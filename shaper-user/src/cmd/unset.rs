@@ -2,12 +2,11 @@
 
 use std::io::Write;
 
+use super::set::{is_target, target_text};
 use super::{Change, Context, Failure, policy};
 use crate::config::{RuleConfig, Source};
-use crate::policy::prefix::PrefixError;
-use crate::policy::{Destination, Policy, Rule, Winner};
-use crate::view::json;
-use crate::view::units;
+use crate::policy::{Destination, Policy, PolicyError, Rule, Service, Target, Winner};
+use crate::view::{json, rule as words};
 
 /// Take away a limit that `shaper set` made
 #[derive(Debug, clap::Args)]
@@ -15,32 +14,46 @@ pub(crate) struct Args {
     /// Destination of the rule.
     #[arg(required_unless_present_any = ["name", "all"])]
     destination: Option<String>,
+    /// Service of the rule, if it is for one: `imap`, `tcp:993`.
+    #[arg(long, requires = "destination")]
+    service: Option<String>,
     /// Name of the rule.
     #[arg(long, conflicts_with = "destination")]
     name: Option<String>,
     /// Every rule that `shaper set` made.
     #[arg(long, conflicts_with_all = ["destination", "name"])]
     all: bool,
+    /// Whose rules: only those of `shaper set` can be taken away here.
+    #[arg(long, value_enum, requires = "all")]
+    source: Option<Owner>,
     /// It is fine if there is no such rule.
     #[arg(long)]
     ignore_missing: bool,
 }
 
+/// Whose rules can be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Owner {
+    /// Rules of `shaper set`.
+    Cli,
+}
+
 /// Which rules are meant.
 enum Selector<'a> {
-    Destination(Destination),
+    Target(Destination, Option<std::sync::Arc<Service>>),
     Name(&'a str),
     All,
 }
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
-    let selector = args.selector()?;
+    args.destination()?;
     let (change, dataplane) = Change::begin_up(context)?;
     let mut next = change.running(context)?;
     let before = policy(&next)?;
+    let selector = args.selector(&before)?;
     let n_before = next.rules.len();
     next.rules
-        .retain(|rule| rule.source == Source::Config || !selector.selects(rule));
+        .retain(|rule| rule.source == Source::Config || !selector.selects(rule, &before));
     if next.rules.len() == n_before {
         return if args.ignore_missing || args.all {
             context.note("there was nothing to take away");
@@ -55,45 +68,39 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     let removed = before
         .rules()
         .iter()
-        .filter(|rule| after.rule(rule.destination) != Some(rule));
+        .filter(|rule| after.rule(rule.target()) != Some(rule));
     if context.format.is_json() {
-        let rules: Vec<&Rule> = removed.collect();
-        writeln!(
-            out,
-            "{}",
-            json::rules(&Context::head(), rules.into_iter().map(|rule| (rule, None)))
-        )?;
+        let rules = removed.map(|rule| (rule, None));
+        writeln!(out, "{}", json::rules(&Context::head(), rules))?;
         return Ok(());
     }
     for rule in removed {
-        let now = describe(&after, rule.destination, context);
-        writeln!(out, "{} -> {now}", rule.destination)?;
+        let now = describe(&after, rule.target(), context);
+        writeln!(out, "{} -> {now}", words::target(rule))?;
     }
     Ok(())
 }
 
 impl Args {
-    fn selector(&self) -> Result<Selector<'_>, Failure> {
-        match (&self.destination, &self.name) {
-            (Some(destination), _) => {
-                destination
-                    .parse()
-                    .map(Selector::Destination)
-                    .map_err(|error: PrefixError| Failure::Usage {
-                        message: error.to_string(),
-                        hint: error.hint(),
-                    })
-            }
-            (None, Some(name)) => Ok(Selector::Name(name)),
-            (None, None) => Ok(Selector::All),
-        }
+    fn destination(&self) -> Result<Option<Destination>, Failure> {
+        let parse = |text: &String| text.parse().map_err(PolicyError::Destination);
+        Ok(self.destination.as_ref().map(parse).transpose()?)
+    }
+
+    fn selector(&self, policy: &Policy) -> Result<Selector<'_>, Failure> {
+        let service = self.service.as_deref().map(|text| policy.service(text));
+        Ok(match (self.destination()?, &self.name) {
+            (Some(destination), _) => Selector::Target(destination, service.transpose()?),
+            (None, Some(name)) => Selector::Name(name),
+            (None, None) => Selector::All,
+        })
     }
 }
 
 impl Selector<'_> {
-    fn selects(&self, rule: &RuleConfig) -> bool {
+    fn selects(&self, rule: &RuleConfig, policy: &Policy) -> bool {
         match self {
-            Self::Destination(destination) => rule.destination.get_ref().parse() == Ok(*destination),
+            Self::Target(destination, service) => is_target(rule, *destination, service.as_deref(), policy),
             Self::Name(name) => rule.name.as_ref().is_some_and(|own| own.get_ref() == name),
             Self::All => true,
         }
@@ -101,8 +108,18 @@ impl Selector<'_> {
 }
 
 fn missing(selector: &Selector<'_>, policy: &Policy, context: &Context) -> Failure {
+    let mut hint = None;
     let (text, configured) = match selector {
-        Selector::Destination(destination) => (format!("for {destination}"), policy.rule(*destination)),
+        Selector::Target(destination, service) => {
+            let ports = service.as_ref().map(|service| &service.ports);
+            let target = Target {
+                destination: *destination,
+                ports,
+            };
+            hint = other_services(policy, *destination);
+            let text = target_text(*destination, service.as_deref());
+            (format!("for {text}"), policy.rule(target))
+        }
         Selector::Name(name) => {
             let named = policy
                 .rules()
@@ -112,26 +129,41 @@ fn missing(selector: &Selector<'_>, policy: &Policy, context: &Context) -> Failu
         }
         Selector::All => ("at all".to_owned(), None),
     };
-    let hint = configured.map(|_| {
+    if configured.is_some() {
         let path = context.paths.config.display();
-        format!("the configuration has one: take it out of `{path}` and run `shaper reload`")
-    });
-    Failure::NoSuchRule { selector: text, hint }
+        hint = Some(format!(
+            "the configuration has one: take it out of `{path}` and run `shaper reload`"
+        ));
+    }
+    Failure::NoSuchRule {
+        what: "`shaper set` made no rule",
+        selector: text,
+        hint,
+    }
 }
 
-/// What holds for `destination` once its rule is gone.
-fn describe(after: &Policy, destination: Destination, context: &Context) -> String {
-    match after.explain(destination).winner {
-        Winner::Rule(rule) => match &rule.limit {
-            Some(limit) => format!(
-                "{}, by {rule}",
-                units::rate(limit.rate.bytes_per_sec(), context.unit)
-            ),
-            None => format!("unlimited, by {rule}"),
-        },
-        Winner::Exempt(prefix) => format!("unlimited, {prefix} is exempt"),
-        Winner::NeverLimited(_) | Winner::Nobody => "unlimited".to_owned(),
-    }
+/// Rules of `shaper set` for the same destination that were perhaps meant.
+fn other_services(policy: &Policy, destination: Destination) -> Option<String> {
+    let is_one = |rule: &&Rule| rule.destination == destination && rule.source != Source::Config;
+    let rule = policy.rules().iter().find(is_one)?;
+    Some(match &rule.service {
+        Some(service) => format!("there is one for a service: add `--service {}`", service.name),
+        None => "there is one for all services: leave out `--service`".to_owned(),
+    })
+}
+
+/// What holds for `target` once its rule is gone.
+fn describe(after: &Policy, target: Target<'_>, context: &Context) -> String {
+    let explained = after.explain(target.destination, target.ports);
+    let parts: Vec<String> = explained
+        .iter()
+        .map(|one| match one.winner {
+            Winner::Rule(rule) => format!("{}, by {rule}", words::speed(rule, context.unit)),
+            Winner::Exempt(prefix) => format!("unlimited, {prefix} is exempt"),
+            Winner::NeverLimited(_) | Winner::Nobody => "unlimited".to_owned(),
+        })
+        .collect();
+    parts.join("; ")
 }
 
 #[cfg(test)]
@@ -141,10 +173,20 @@ mod tests {
 
     #[test]
     fn a_rule_is_selected_by_what_it_covers_however_it_was_written() {
+        let policy = Policy::default();
         let mut rule = RuleConfig::new("203.0.113.7", "1mbit", Source::Kept);
         rule.name = Some(text("heavy"));
-        assert!(Selector::Destination("203.0.113.7/32".parse().unwrap()).selects(&rule));
-        assert!(!Selector::Destination("203.0.113.0/24".parse().unwrap()).selects(&rule));
-        assert!(Selector::Name("heavy").selects(&rule) && !Selector::Name("heav").selects(&rule));
+        let of = |destination: &str, service: Option<&str>| {
+            let service = service.map(|text| policy.service(text).unwrap());
+            Selector::Target(destination.parse().unwrap(), service)
+        };
+        assert!(of("203.0.113.7/32", None).selects(&rule, &policy));
+        assert!(!of("203.0.113.0/24", None).selects(&rule, &policy));
+        assert!(!of("203.0.113.7", Some("ssh")).selects(&rule, &policy));
+        assert!(Selector::Name("heavy").selects(&rule, &policy));
+        assert!(!Selector::Name("heav").selects(&rule, &policy));
+        rule.service = Some(text("tcp:22"));
+        assert!(of("203.0.113.7", Some("ssh")).selects(&rule, &policy));
+        assert!(!of("203.0.113.7", None).selects(&rule, &policy));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use super::change::in_time;
 use super::sources::{policy, warnings};
 use super::{Change, Context, Failure};
 use crate::dataplane::{self, Attached, Dataplane, Done, Hook, Request};
@@ -31,7 +32,7 @@ enum HookArg {
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let change = Change::begin(context)?;
     let before = change.running(context)?;
-    let next = change.configured(context)?;
+    let next = in_time(change.configured(context)?);
     let wanted = policy(&next)?;
     for warning in warnings(&next, &wanted) {
         context.note(format_args!("warning: {warning}"));

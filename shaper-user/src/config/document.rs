@@ -1,5 +1,7 @@
 //! The sections and keys that can be written, one type each.
 
+use std::collections::BTreeMap;
+
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +16,21 @@ pub fn text(value: impl Into<String>) -> Text {
     toml::Spanned::new(0..0, value.into())
 }
 
-/// A key of a later version: its presence is all that matters.
-pub type Unsupported = Option<toml::Spanned<IgnoredAny>>;
+/// A key that is not for here: its presence is all that matters.
+pub(super) type Unsupported = Option<toml::Spanned<IgnoredAny>>;
+
+/// A point in time with its zone, as TOML writes it.
+pub type Moment = toml::Spanned<toml::value::Datetime>;
+
+/// A moment that stands in no file, written like `2026-12-31T23:00:00Z`.
+///
+/// # Errors
+///
+/// If `rfc3339` is not a date and time.
+pub fn moment(rfc3339: &str) -> Result<Moment, String> {
+    let time: toml::value::Datetime = rfc3339.parse().map_err(|error| format!("{error}"))?;
+    Ok(toml::Spanned::new(0..0, time))
+}
 
 /// Who wrote a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,12 +59,12 @@ impl Source {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Document {
-    pub(super) interface: std::collections::BTreeMap<Text, InterfaceConfig>,
+    pub(super) interface: BTreeMap<Text, InterfaceConfig>,
     pub(super) defaults: DefaultsConfig,
     pub(super) exempt: Option<ExemptConfig>,
+    pub(super) service: BTreeMap<Text, ServiceConfig>,
+    pub(super) group: BTreeMap<Text, GroupConfig>,
     pub(super) rule: Vec<RuleConfig>,
-    pub(super) service: Unsupported,
-    pub(super) group: Unsupported,
     pub(super) metrics: Unsupported,
 }
 
@@ -58,7 +73,12 @@ pub(super) struct Document {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RulesDocument {
     pub(super) exempt: Option<ExemptConfig>,
+    pub(super) service: BTreeMap<Text, ServiceConfig>,
+    pub(super) group: BTreeMap<Text, GroupConfig>,
     pub(super) rule: Vec<RuleConfig>,
+    pub(super) interface: Unsupported,
+    pub(super) defaults: Unsupported,
+    pub(super) metrics: Unsupported,
 }
 
 /// `[interface.NAME]`.
@@ -68,7 +88,7 @@ pub struct InterfaceConfig {
     /// Bytes per packet on the wire beyond what the kernel counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overhead: Option<toml::Spanned<i64>>,
-    /// `pace`.
+    /// `pace` or `police`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforcement: Option<Text>,
 }
@@ -86,6 +106,9 @@ pub struct DefaultsConfig {
     /// Queue above which packets are marked; or `off`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ecn: Option<Text>,
+    /// Clients that have buckets of their own at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_clients: Option<toml::Spanned<i64>>,
 }
 
 /// `[exempt]`.
@@ -94,6 +117,43 @@ pub struct DefaultsConfig {
 pub struct ExemptConfig {
     /// Prefixes that are never limited.
     pub prefixes: Vec<Text>,
+    /// Who wrote it.
+    #[serde(skip)]
+    pub source: Source,
+    /// Index of the file it stands in.
+    #[serde(skip)]
+    pub(super) file: usize,
+}
+
+/// `[service.NAME]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceConfig {
+    /// For example `"tcp:993"` or `"udp:8000-8099"`.
+    pub ports: Vec<Text>,
+    /// Index of the file it stands in.
+    #[serde(skip)]
+    pub(super) file: usize,
+}
+
+/// `[group.NAME]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupConfig {
+    /// How fast all together.
+    pub rate: Text,
+    /// A size, or a time at the rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Text>,
+    /// Longest queue before packets are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon: Option<Text>,
+    /// Queue above which packets are marked; or `off`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecn: Option<Text>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// Index of the file it stands in.
     #[serde(skip)]
     pub(super) file: usize,
@@ -108,25 +168,32 @@ pub struct RuleConfig {
     pub name: Option<Text>,
     /// Address, prefix or `any`.
     pub destination: Text,
-    /// For example `"20mbit"`.
+    /// Name of a service, or ports of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Text>,
+    /// What has a bucket of its own: `rule`, `ip`, `client` or `/N`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<Text>,
+    /// For example `"20mbit"`, `"unlimited"` or `"block"`.
     pub rate: Text,
+    /// Name of the group that it shares a limit with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Text>,
     /// A size, or a time at the rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<Text>,
     /// Longest queue before packets are dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub horizon: Option<Text>,
+    /// Queue above which packets are marked; or `off`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecn: Option<Text>,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Moment>,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    #[serde(default, skip_serializing)]
-    service: Unsupported,
-    #[serde(default, skip_serializing)]
-    per: Unsupported,
-    #[serde(default, skip_serializing)]
-    group: Unsupported,
-    #[serde(default, skip_serializing)]
-    expires: Unsupported,
     /// Who wrote it.
     #[serde(skip)]
     pub source: Source,
@@ -145,45 +212,84 @@ impl RuleConfig {
             source,
             file: usize::MAX,
             name: None,
-            burst: None,
-            horizon: None,
-            comment: None,
             service: None,
             per: None,
             group: None,
+            burst: None,
+            horizon: None,
+            ecn: None,
             expires: None,
+            comment: None,
         }
+    }
+
+    /// The same rule, written by `source`, and standing in none of the operator's files.
+    #[must_use]
+    pub fn detached(mut self, source: Source) -> Self {
+        self.source = source;
+        self.file = usize::MAX;
+        self
     }
 
     /// Where `part` of it stands.
     #[must_use]
     pub fn place<T>(&self, part: &toml::Spanned<T>) -> Place {
-        Place {
-            file: self.file,
-            span: part.span(),
-        }
-    }
-
-    /// Keys of a later version that it has, each with its place.
-    pub(super) fn unsupported(&self) -> impl Iterator<Item = (&'static str, Place)> {
-        [
-            ("service", &self.service),
-            ("per", &self.per),
-            ("group", &self.group),
-            ("expires", &self.expires),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| value.as_ref().map(|value| (key, self.place(value))))
+        Place::new(self.file, part.span())
     }
 }
 
 impl ExemptConfig {
+    /// Prefixes that stand in no file.
+    #[must_use]
+    pub fn new(prefixes: Vec<Text>, source: Source) -> Self {
+        Self {
+            prefixes,
+            source,
+            file: usize::MAX,
+        }
+    }
+
     /// Where `prefix`, one of its prefixes, stands.
     #[must_use]
     pub fn place(&self, prefix: &Text) -> Place {
-        Place {
-            file: self.file,
-            span: prefix.span(),
+        Place::new(self.file, prefix.span())
+    }
+}
+
+impl ServiceConfig {
+    /// A service that stands in no file.
+    #[must_use]
+    pub fn new(ports: Vec<Text>) -> Self {
+        Self {
+            ports,
+            file: usize::MAX,
         }
+    }
+
+    /// Where `part` of it, its name included, stands.
+    #[must_use]
+    pub fn place(&self, part: &Text) -> Place {
+        Place::new(self.file, part.span())
+    }
+}
+
+impl GroupConfig {
+    /// A group that stands in no file.
+    #[must_use]
+    pub fn new(rate: impl Into<String>) -> Self {
+        Self {
+            rate: text(rate),
+            burst: None,
+            horizon: None,
+            ecn: None,
+            comment: None,
+            file: usize::MAX,
+        }
+    }
+
+    /// Where `part` of it, its name included, stands.
+    #[must_use]
+    pub fn place(&self, part: &Text) -> Place {
+        Place::new(self.file, part.span())
     }
 }

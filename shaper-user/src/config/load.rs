@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::document::{Document, RulesDocument, Unsupported};
-use super::{Config, ConfigError, File, Place, Report, RuleConfig};
+use super::{Config, ConfigError, File, GroupConfig, Place, Report, ServiceConfig, Text};
 
 /// A million rules with every key take less.
 const MAX_BYTES: u64 = 256 << 20;
@@ -42,7 +42,7 @@ impl Config {
     /// If it has not the shape of one.
     pub fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
         let document: Document = from_toml(path, &text)?;
-        let mut config = Self {
+        let config = Self {
             files: vec![File {
                 path: path.to_owned(),
                 text,
@@ -50,14 +50,15 @@ impl Config {
             interfaces: document.interface,
             defaults: document.defaults,
             exempt: document.exempt.into_iter().collect(),
+            services: document.service.into_iter().collect(),
+            groups: document.group.into_iter().collect(),
             rules: document.rule,
         };
-        let sections = [
-            ("service", &document.service),
-            ("group", &document.group),
-            ("metrics", &document.metrics),
-        ];
-        config.refuse_unsupported(0, &sections)?;
+        config.refuse(
+            0,
+            "is not supported yet by this version",
+            &[("metrics", &document.metrics)],
+        )?;
         Ok(config)
     }
 
@@ -72,35 +73,40 @@ impl Config {
             exempt.file = file;
             exempt
         }));
-        let first_rule = self.rules.len();
+        let in_file = |(name, mut service): (Text, ServiceConfig)| {
+            service.file = file;
+            (name, service)
+        };
+        self.services.extend(document.service.into_iter().map(in_file));
+        let in_file = |(name, mut group): (Text, GroupConfig)| {
+            group.file = file;
+            (name, group)
+        };
+        self.groups.extend(document.group.into_iter().map(in_file));
         self.rules.extend(document.rule.into_iter().map(|mut rule| {
             rule.file = file;
             rule
         }));
-        self.refuse_unsupported(first_rule, &[])
+        let sections = [
+            ("interface", &document.interface),
+            ("defaults", &document.defaults),
+            ("metrics", &document.metrics),
+        ];
+        self.refuse(file, "belongs into the main file, not into rules.d", &sections)
     }
 
-    fn refuse_unsupported(
-        &mut self,
-        first_rule: usize,
+    /// Refuses sections of file number `file` that are there and must not be.
+    fn refuse(
+        &self,
+        file: usize,
+        why: &str,
         sections: &[(&'static str, &Unsupported)],
     ) -> Result<(), ConfigError> {
-        let of_sections = sections.iter().filter_map(|(key, value)| {
-            value
-                .as_ref()
-                .map(|value| (format!("[{key}]"), Place::in_main_file(value.span())))
-        });
-        let of_rules = self.rules[first_rule..]
-            .iter()
-            .flat_map(RuleConfig::unsupported)
-            .map(|(key, place)| (format!("`{key}`"), place));
-        let reports: Vec<_> = of_sections
-            .chain(of_rules)
-            .map(|(what, place)| {
-                let message = format!("{what} is not supported yet by this version");
-                self.report(&place, &message, Some("take it out".to_owned()))
-            })
-            .collect();
+        let report = |(key, value): &(&'static str, &Unsupported)| {
+            let place = Place::new(file, value.as_ref()?.span());
+            Some(self.report(&place, &format!("[{key}] {why}"), Some("take it out".to_owned())))
+        };
+        let reports: Vec<Report> = sections.iter().filter_map(report).collect();
         if reports.is_empty() {
             Ok(())
         } else {
@@ -192,6 +198,10 @@ fn in_our_words(message: &str) -> (String, Option<String>) {
         let key = rest.trim_end_matches('`');
         return (format!("the key `{key}` is missing"), None);
     }
+    if message.contains("expected a TOML datetime") || message.contains("datetime") {
+        let hint = "write a date, a time and a zone, without quotes: 2026-12-31T23:00:00Z";
+        return (first_line, Some(hint.to_owned()));
+    }
     let wants_text = message.starts_with("invalid type") && message.contains("expected a string");
     let hint = wants_text.then(|| "write it as a text in quotes, for example \"20mbit\"".to_owned());
     (first_line, hint)
@@ -266,20 +276,35 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_a_later_version_say_so_all_at_once() {
-        let text = "[service.imap]\nports = [\"tcp:143\"]\n\
-                    [[rule]]\ndestination = \"any\"\nrate = \"1mbit\"\nper = \"client\"\nexpires = 2026-12-31T23:00:00Z\n";
-        let error = error(text);
+    fn a_section_of_a_later_version_says_so() {
+        assert_eq!(
+            error("[metrics]\nlisten = \"127.0.0.1:9797\"\n"),
+            "x.toml:1:1: [metrics] is not supported yet by this version\n\
+             1 | [metrics]\n  \
+               | ^^^^^^^^^ take it out"
+        );
+    }
+
+    #[test]
+    fn a_deadline_in_quotes_is_refused_with_how_to_write_it() {
+        let error = error("[[rule]]\ndestination = \"any\"\nrate = \"1mbit\"\nexpires = \"tomorrow\"\n");
+        assert!(error.starts_with("x.toml:4:11: "), "{error}");
         assert!(
-            error.contains("x.toml:1:2: [service] is not supported yet by this version\n"),
+            error.ends_with("write a date, a time and a zone, without quotes: 2026-12-31T23:00:00Z"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn sections_of_the_main_file_are_refused_in_rules_d() {
+        let mut config = Config::default();
+        let text = "[defaults]\nburst = \"1ms\"\n".to_owned();
+        let error = config
+            .add_rules(Path::new("y.toml"), text)
+            .unwrap_err()
+            .to_string();
         assert!(
-            error.contains("x.toml:6:7: `per` is not supported yet by this version\n"),
-            "{error}"
-        );
-        assert!(
-            error.contains("x.toml:7:11: `expires` is not supported yet"),
+            error.starts_with("y.toml:1:1: [defaults] belongs into the main file"),
             "{error}"
         );
     }

@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-pub use document::{DefaultsConfig, ExemptConfig, InterfaceConfig, RuleConfig, Source, Text, text};
+pub use document::{
+    DefaultsConfig, ExemptConfig, GroupConfig, InterfaceConfig, Moment, RuleConfig, ServiceConfig, Source,
+    Text, moment, text,
+};
 pub use report::{Place, Report};
 
 /// Everything that was configured, from all files.
@@ -24,6 +27,10 @@ pub struct Config {
     pub defaults: DefaultsConfig,
     /// `[exempt]`, one for each file that has it.
     pub exempt: Vec<ExemptConfig>,
+    /// `[service.NAME]`, in the order of the files.
+    pub services: Vec<(Text, ServiceConfig)>,
+    /// `[group.NAME]`, in the order of the files.
+    pub groups: Vec<(Text, GroupConfig)>,
     /// `[[rule]]`, in the order of the files and in each file.
     pub rules: Vec<RuleConfig>,
 }
@@ -109,23 +116,6 @@ impl ConfigError {
 }
 
 impl Config {
-    /// A configuration that stands in none of the operator's files.
-    #[must_use]
-    pub fn without_text(
-        interfaces: BTreeMap<Text, InterfaceConfig>,
-        defaults: DefaultsConfig,
-        exempt: ExemptConfig,
-        rules: Vec<RuleConfig>,
-    ) -> Self {
-        Self {
-            files: Vec::new(),
-            interfaces,
-            defaults,
-            exempt: vec![exempt],
-            rules,
-        }
-    }
-
     /// Nothing but rules, which stand in no file.
     #[must_use]
     pub fn of_rules(rules: Vec<RuleConfig>) -> Self {

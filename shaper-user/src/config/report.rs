@@ -14,6 +14,10 @@ pub struct Place {
 }
 
 impl Place {
+    pub(super) fn new(file: usize, span: Range<usize>) -> Self {
+        Self { file, span }
+    }
+
     /// A part of the operator's main file.
     #[must_use]
     pub fn in_main_file(span: Range<usize>) -> Self {

@@ -69,6 +69,7 @@ mod tests {
         let interface = |(pattern, overhead): &(&str, u32)| Interface {
             pattern: (*pattern).to_owned(),
             overhead: *overhead,
+            enforcement: crate::policy::Enforcement::Pace,
         };
         Wanted {
             interfaces: patterns.iter().map(interface).collect(),

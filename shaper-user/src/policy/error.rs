@@ -3,9 +3,15 @@
 use std::fmt;
 
 use super::amount::AmountError;
+use super::deadline::DeadlineError;
+use super::per::PerError;
 use super::prefix::{Destination, Prefix, PrefixError};
 use super::rate::RateError;
+use super::service::ServiceError;
 use crate::config::Place;
+
+/// Most clients that may have buckets at the same time: about 2 GiB of kernel memory.
+pub const MAX_CLIENTS: u32 = 16_777_216;
 
 /// Why a part of a configuration is not valid.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -19,6 +25,15 @@ pub enum PolicyError {
     /// Not a burst or a time.
     #[error(transparent)]
     Amount(#[from] AmountError),
+    /// Not a service.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// Not something that can have a bucket.
+    #[error(transparent)]
+    Per(#[from] PerError),
+    /// Not a deadline.
+    #[error(transparent)]
+    Deadline(#[from] DeadlineError),
     /// A rule for what is never limited.
     #[error("`{destination}` is {what}: it is never limited")]
     NeverLimited {
@@ -27,11 +42,21 @@ pub enum PolicyError {
         /// What it is.
         what: &'static str,
     },
-    /// An earlier rule has the same destination.
+    /// An earlier rule has the same destination and service.
     #[error("destination `{destination}` is already that of {earlier}")]
     Duplicate {
         /// What both cover.
         destination: Destination,
+        /// The other rule.
+        earlier: String,
+    },
+    /// An earlier rule of the same destination is for some of the same ports.
+    #[error("the rule for `{destination}` is for {ports} as {earlier} is")]
+    Overlap {
+        /// What both cover.
+        destination: Destination,
+        /// What both are for.
+        ports: String,
         /// The other rule.
         earlier: String,
     },
@@ -41,17 +66,65 @@ pub enum PolicyError {
         /// Of both.
         name: String,
     },
+    /// A service or group that is defined in two files.
+    #[error("[{section}.{name}] stands in another file already")]
+    DuplicateSection {
+        /// `service` or `group`.
+        section: &'static str,
+        /// Of both.
+        name: String,
+    },
     /// A name that cannot be one.
     #[error("`{name}` is not a name")]
     Name {
         /// As written.
         name: String,
     },
+    /// A group that is not defined.
+    #[error("there is no group `{name}`")]
+    Group {
+        /// As written.
+        name: String,
+    },
+    /// A group without a rate.
+    #[error("a group cannot be \"{rate}\"")]
+    GroupRate {
+        /// As written.
+        rate: String,
+    },
+    /// A key that means nothing beside the rate of the rule.
+    #[error("`{key}` means nothing with rate = \"{rate}\"")]
+    Pointless {
+        /// Name of the key.
+        key: &'static str,
+        /// `unlimited` or `block`.
+        rate: String,
+    },
     /// A horizon of nothing, or longer than packets can be held.
     #[error("a horizon of `{text}` is not between 1ms and 30s")]
     Horizon {
         /// As written.
         text: String,
+    },
+    /// No clients, or more than can be.
+    #[error("{number} clients are not between 1 and {MAX_CLIENTS}")]
+    MaxClients {
+        /// As written.
+        number: i64,
+    },
+    /// More table entries than the kernel can be given.
+    #[error("the rules take {n_entries} entries of the kernel's tables, more than {max}")]
+    TooManyEntries {
+        /// How many there would be.
+        n_entries: usize,
+        /// How many there can be.
+        max: usize,
+    },
+    /// More services than can be told apart at a reasonable cost.
+    #[error("there are more than {max} services")]
+    TooManyServices {
+        /// How many there can be.
+        max: usize,
     },
     /// Packets are dropped instead of delayed.
     #[error("enforcement = \"police\" is not supported yet by this version")]
@@ -100,13 +173,26 @@ impl PolicyError {
             Self::Destination(error) => return error.hint(),
             Self::Rate(error) => return error.hint(),
             Self::Amount(error) => return error.hint(),
+            Self::Service(error) => return error.hint(),
+            Self::Per(error) => return error.hint(),
+            Self::Deadline(error) => return error.hint(),
             Self::NeverLimited { .. } => {
                 "a limit would cut the host off from DHCP, neighbours or routing; take it out"
             }
             Self::Duplicate { .. } => "keep one of them",
+            Self::Overlap { .. } => "give these ports to one of them",
             Self::DuplicateName { .. } => "choose another",
+            Self::DuplicateSection { .. } => "keep one of them, or choose another name",
             Self::Name { .. } => "write up to 64 letters, digits and . _ -, with a letter or digit first",
+            Self::Group { name } => return Some(format!("define it: [group.{name}] with a `rate`")),
+            Self::GroupRate { .. } => "write for example rate = \"200mbit\"",
+            Self::Pointless { .. } => "take it out, or write a rate",
             Self::Horizon { .. } => "write for example \"200ms\"",
+            Self::MaxClients { .. } => "write for example 262144",
+            Self::TooManyEntries { .. } => {
+                "a rule takes one entry for each part of its service that others overlap"
+            }
+            Self::TooManyServices { .. } => "write ranges of ports, for example `tcp:8000-8099`",
             Self::Police | Self::Enforcement { .. } => "write \"pace\"",
             Self::InterfaceName { .. } => {
                 "write up to 15 characters without blanks and slashes; * and ? make a pattern"

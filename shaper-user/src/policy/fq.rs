@@ -1,9 +1,11 @@
 //! What `fq` must be able to hold so that it drops nothing a bucket was charged for.
 
+use std::collections::HashSet;
+
 use shaper_common::pacing::{Limit, RATE_FRACTION_BITS};
 
 use super::Policy;
-use super::tables::{Entry, Tables};
+use super::tables::{ClientLens, Entry, TableKey, Tables};
 
 /// Packets `fq` must be able to hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,16 +39,41 @@ impl Policy {
 
 impl From<&Tables> for FqNeeds {
     fn from(tables: &Tables) -> Self {
-        let limits = tables.entries().iter().filter_map(|(_, entry)| match entry {
-            Entry::Limited { limit, .. } => Some(limit),
-            Entry::Exempt | Entry::Blocked { .. } => None,
-        });
-        let (sum, largest) = limits
-            .map(backlog_packets)
-            .fold((0_u64, 0_u64), |(sum, largest), packets| {
-                (sum.saturating_add(packets), largest.max(packets))
-            });
-        let limit = sum.saturating_add(DEFAULT_LIMIT.into());
+        let mut sum = 0_u64;
+        let mut largest = 0_u64;
+        let mut of_groups = vec![0_u64; tables.groups.len()];
+        let mut buckets = HashSet::new();
+        for (key, entry) in tables.entries() {
+            let Entry::Limited {
+                limit,
+                bucket,
+                clients,
+                group,
+            } = entry
+            else {
+                continue;
+            };
+            // Entries of one rule share its bucket, and so its queue.
+            if is_for_service(key) && !buckets.insert(*bucket) {
+                continue;
+            }
+            let of_one = backlog_packets(limit);
+            let n_queues = clients.map_or(1, |lens| n_clients(key, lens, tables.max_clients));
+            let packets = of_one.saturating_mul(n_queues);
+            largest = largest.max(of_one);
+            let place = group.and_then(|group| of_groups.get_mut(group as usize));
+            let place = place.unwrap_or(&mut sum);
+            *place = place.saturating_add(packets);
+        }
+        // What waits for a group waits for its members, and for no longer than the group's own horizon.
+        let groups = tables.groups.iter().map(|group| backlog_packets(&group.limit));
+        let of_groups = of_groups
+            .into_iter()
+            .zip(groups)
+            .map(|(members, own)| members.min(own));
+        let limit = of_groups
+            .fold(sum, u64::saturating_add)
+            .saturating_add(DEFAULT_LIMIT.into());
         let cap = |packets: u64| u32::try_from(packets).unwrap_or(u32::MAX).min(MAX_PACKETS);
         Self {
             limit_packets: cap(limit),
@@ -54,6 +81,30 @@ impl From<&Tables> for FqNeeds {
             is_capped: limit > MAX_PACKETS.into(),
         }
     }
+}
+
+/// Whether `key` may be one of several of a rule: only a rule for a service has more than one.
+fn is_for_service(key: &TableKey) -> bool {
+    let service = match key {
+        TableKey::Exact4(key) | TableKey::Prefix4(_, key) => key.service,
+        TableKey::Exact6(key) => key.service,
+        TableKey::Prefix6(_, key) => key.service,
+        TableKey::Any => 0,
+    };
+    service != 0
+}
+
+/// Buckets there can be under an entry that has one for each client: as many as fit the table, and the one of clients
+/// for whom there is no room.
+fn n_clients(key: &TableKey, lens: ClientLens, max_clients: u32) -> u64 {
+    let bits = match key {
+        TableKey::Exact4(_) | TableKey::Exact6(_) => 0,
+        TableKey::Prefix4(len, _) => u32::from(lens.v4).saturating_sub(*len),
+        TableKey::Prefix6(len, _) => u32::from(lens.v6).saturating_sub(*len),
+        TableKey::Any => u32::from(lens.v6),
+    };
+    let n_addresses = 1_u64.checked_shl(bits).unwrap_or(u64::MAX);
+    n_addresses.min(max_clients.into()).saturating_add(1)
 }
 
 /// Smallest packets that can wait for a limit at once: those of a whole horizon, and the one that is due.
@@ -105,6 +156,40 @@ mod tests {
         assert!((10_001..=10_002).contains(&needs.flow_limit_packets), "{needs:?}");
         assert!((21_002..=21_004).contains(&needs.limit_packets), "{needs:?}");
         assert!(!needs.is_capped);
+    }
+
+    #[test]
+    fn clients_wait_apart_and_members_of_a_group_no_longer_than_the_group() {
+        let limit = Limit::new(42_000, 0, 1_000_000_000, None);
+        let entry = |clients, group| Entry::Limited {
+            limit,
+            bucket: BucketId(1),
+            clients,
+            group,
+        };
+        let key = TableKey::Prefix4(
+            30,
+            Key4 {
+                service: 0,
+                address: [10, 0, 0, 0],
+            },
+        );
+        let clients = Some(ClientLens { v4: 32, v6: 128 });
+        let four = FqNeeds::from(&Tables::new(vec![(key, entry(clients, None))]));
+        assert!((15_000..=15_010).contains(&four.limit_packets), "{four:?}");
+
+        let mut tables = Tables::new(vec![(key, entry(clients, Some(0)))]);
+        tables.groups.push(crate::policy::tables::Group {
+            limit: Limit::new(42_000, 0, 500_000_000, None),
+            bucket: BucketId(2),
+        });
+        let grouped = FqNeeds::from(&tables);
+        assert!((10_500..=10_502).contains(&grouped.limit_packets), "{grouped:?}");
+
+        tables = Tables::new(vec![(key, entry(clients, None))]);
+        tables.max_clients = 2;
+        let few = FqNeeds::from(&tables);
+        assert!((13_000..=13_010).contains(&few.limit_packets), "{few:?}");
     }
 
     #[test]

@@ -7,6 +7,29 @@ pub struct Interface {
     pub pattern: String,
     /// Bytes each packet takes on the wire beyond what the kernel counts.
     pub overhead: u32,
+    /// What happens to a packet that is too early.
+    pub enforcement: Enforcement,
+}
+
+/// What happens to a packet that is too early.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Enforcement {
+    /// `fq` holds it.
+    #[default]
+    Pace,
+    /// It is dropped, where `fq` cannot be had.
+    Police,
+}
+
+impl Enforcement {
+    /// As in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pace => "pace",
+            Self::Police => "police",
+        }
+    }
 }
 
 /// Longest name the kernel takes.
@@ -53,6 +76,7 @@ mod tests {
         Interface {
             pattern: pattern.to_owned(),
             overhead: 0,
+            enforcement: Enforcement::Pace,
         }
         .matches(name)
     }

@@ -39,14 +39,14 @@ pub const NEVER_LIMITED: [(Prefix, &str); 8] = [
 ];
 
 impl Prefix {
-    const fn v4(octets: [u8; 4], len: u8) -> Self {
+    pub(super) const fn v4(octets: [u8; 4], len: u8) -> Self {
         Self {
             address: IpAddr::V4(Ipv4Addr::from_octets(octets)),
             len,
         }
     }
 
-    const fn v6(segments: [u16; 8], len: u8) -> Self {
+    pub(super) const fn v6(segments: [u16; 8], len: u8) -> Self {
         Self {
             address: IpAddr::V6(Ipv6Addr::from_segments(segments)),
             len,

@@ -1,14 +1,19 @@
 //! One rule: whom it covers, and how fast it lets them be sent to.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shaper_common::pacing::Limit;
 use shaper_common::stamp::MAX_HORIZON_NS;
 
 use super::amount::{AmountError, Burst, MAX_BURST_BYTES};
+use super::deadline::Deadline;
+use super::group::Group;
+use super::per::Per;
 use super::prefix::Destination;
 use super::rate::Rate;
+use super::service::{Ports, Service};
 use crate::config::Source;
 
 /// One rule of a policy.
@@ -18,12 +23,70 @@ pub struct Rule {
     pub name: Option<String>,
     /// Whom it covers.
     pub destination: Destination,
-    /// How fast; `None` is `unlimited`.
-    pub limit: Option<RuleLimit>,
+    /// The service it is for; `None` is everything.
+    pub service: Option<Arc<Service>>,
+    /// What has a bucket of its own.
+    pub per: Per,
+    /// What it does.
+    pub action: Action,
+    /// The group it shares a limit with.
+    pub group: Option<Arc<Group>>,
+    /// When it ends.
+    pub expires: Option<Deadline>,
     /// For people.
     pub comment: Option<String>,
     /// Who wrote it.
     pub source: Source,
+}
+
+/// What a rule does with the packets it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Lets them go.
+    Unlimited,
+    /// Drops them all.
+    Block,
+    /// Lets them go at a rate.
+    Limit(RuleLimit),
+}
+
+/// Which rule: in one source, no two rules have the same. Ascending order is that of destinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target<'a> {
+    /// Whom it covers.
+    pub destination: Destination,
+    /// Ports it is for; `None` is everything.
+    pub ports: Option<&'a Ports>,
+}
+
+impl Rule {
+    /// Which rule it is.
+    #[must_use]
+    pub fn target(&self) -> Target<'_> {
+        Target {
+            destination: self.destination,
+            ports: self.service.as_ref().map(|service| &service.ports),
+        }
+    }
+
+    /// How fast it lets packets go, if it limits them.
+    #[must_use]
+    pub fn limit(&self) -> Option<&RuleLimit> {
+        match &self.action {
+            Action::Limit(limit) => Some(limit),
+            Action::Unlimited | Action::Block => None,
+        }
+    }
+
+    /// Bytes per second: zero if it blocks, `None` if it is unlimited.
+    #[must_use]
+    pub fn bytes_per_sec(&self) -> Option<u64> {
+        match &self.action {
+            Action::Unlimited => None,
+            Action::Block => Some(0),
+            Action::Limit(limit) => Some(limit.rate.bytes_per_sec()),
+        }
+    }
 }
 
 /// How fast a rule lets packets go.
@@ -74,6 +137,7 @@ impl RuleLimit {
         rate: Rate,
         burst: Option<Burst>,
         horizon: Option<Duration>,
+        ecn: Option<Option<Duration>>,
         defaults: &Defaults,
     ) -> Result<Self, AmountError> {
         let packets_ns = |packets| rate.time_ns(packets * FULL_PACKET_BYTES);
@@ -88,9 +152,12 @@ impl RuleLimit {
             Some(horizon) => nanoseconds(horizon),
             None => nanoseconds(defaults.horizon).max(packets_ns(MIN_HORIZON_PACKETS)),
         };
-        let ecn_ns = defaults
-            .ecn
-            .map(|ecn| nanoseconds(ecn).max(packets_ns(MIN_ECN_PACKETS)));
+        let ecn_ns = match ecn {
+            Some(ecn) => ecn.map(nanoseconds),
+            None => defaults
+                .ecn
+                .map(|ecn| nanoseconds(ecn).max(packets_ns(MIN_ECN_PACKETS))),
+        };
         Ok(Self {
             rate,
             burst_bytes,
@@ -111,12 +178,14 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// How people refer to it: `rule "imap-heavy" (203.0.113.7/32)`.
+/// How people refer to it: `rule "imap-heavy" (203.0.113.7/32 imap)`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let service = self.service.as_ref().map(|service| format!(" {}", service.name));
+        let service = service.unwrap_or_default();
         match &self.name {
-            Some(name) => write!(f, "rule \"{name}\" ({})", self.destination),
-            None => write!(f, "rule {}", self.destination),
+            Some(name) => write!(f, "rule \"{name}\" ({}{service})", self.destination),
+            None => write!(f, "rule {}{service}", self.destination),
         }
     }
 }
@@ -126,7 +195,7 @@ mod tests {
     use super::*;
 
     fn limit(rate: &str) -> RuleLimit {
-        RuleLimit::new(rate.parse().unwrap(), None, None, &Defaults::default()).unwrap()
+        RuleLimit::new(rate.parse().unwrap(), None, None, None, &Defaults::default()).unwrap()
     }
 
     #[test]
@@ -154,7 +223,10 @@ mod tests {
         let burst = Some(Burst::Bytes(0));
         let horizon = Some(Duration::from_millis(1));
         let rate = "1mbit".parse().unwrap();
-        let limit = RuleLimit::new(rate, burst, horizon, &Defaults::default()).unwrap();
-        assert_eq!((limit.burst_bytes, limit.horizon_ns), (0, 1_000_000));
+        let limit = RuleLimit::new(rate, burst, horizon, Some(None), &Defaults::default()).unwrap();
+        assert_eq!(
+            (limit.burst_bytes, limit.horizon_ns, limit.ecn_ns),
+            (0, 1_000_000, None)
+        );
     }
 }

@@ -2,16 +2,23 @@
 
 use std::fmt::Write;
 
-use super::units::{self, Unit};
-use crate::policy::{Destination, Explanation, Rule, Winner};
+use super::rule;
+use super::units::Unit;
+use crate::policy::{Destination, Explanation, Rule, Service, Winner};
 
-/// `203.0.113.7: rule "heavy" (/32), 20.0 Mbit/s; it beats: rule "rest" (any), 1.00 Gbit/s`.
+/// `203.0.113.7 imap: rule "imap-heavy" (/32 + service), 20.0 Mbit/s; it beats: rule "rest" (any), 1.00 Gbit/s`.
+/// `asked` is the service that was asked for.
 #[must_use]
-pub fn text(explanation: &Explanation<'_>, unit: Unit) -> String {
-    let subject = match explanation.destination {
+pub fn text(explanation: &Explanation<'_>, asked: Option<&Service>, unit: Unit) -> String {
+    let mut subject = match explanation.destination {
         Destination::Prefix(prefix) if prefix.is_exact() => prefix.address().to_string(),
         destination => destination.to_string(),
     };
+    match (&explanation.ports, asked) {
+        (None, _) => {}
+        (Some(ports), Some(service)) if *ports == service.ports => subject += &format!(" {}", service.name),
+        (Some(ports), _) => subject += &format!(" {ports}"),
+    }
     let (mut text, beats) = match explanation.winner {
         Winner::Rule(rule) => (format!("{subject}: {}", describe(rule, unit)), "it beats"),
         Winner::Exempt(prefix) => (format!("{subject}: unlimited, {prefix} is exempt"), "that beats"),
@@ -39,17 +46,15 @@ pub fn text(explanation: &Explanation<'_>, unit: Unit) -> String {
     text
 }
 
-/// A rule with what makes it win: its prefix length.
+/// A rule with what makes it win: its prefix length and its service.
 fn describe(rule: &Rule, unit: Unit) -> String {
-    let rate = rule.limit.map_or_else(
-        || "unlimited".to_owned(),
-        |limit| units::rate(limit.rate.bytes_per_sec(), unit),
-    );
+    let speed = rule::speed(rule, unit);
+    let service = if rule.service.is_some() { " + service" } else { "" };
     match (&rule.name, rule.destination) {
         (Some(name), Destination::Prefix(prefix)) => {
-            format!("rule \"{name}\" (/{}), {rate}", prefix.prefix_len())
+            format!("rule \"{name}\" (/{}{service}), {speed}", prefix.prefix_len())
         }
-        (Some(name), Destination::Any) => format!("rule \"{name}\" (any), {rate}"),
-        (None, destination) => format!("rule {destination}, {rate}"),
+        (Some(name), Destination::Any) => format!("rule \"{name}\" (any{service}), {speed}"),
+        (None, _) => format!("{rule}, {speed}"),
     }
 }

@@ -1,15 +1,16 @@
 //! JSON for programs: versioned, in base units, with the unit in the key.
 
+mod difference;
 mod event;
 mod status;
 
 use serde::Serialize;
 
-use super::time::rfc3339;
-use crate::policy::{Diff, Explanation, Rule, Source, Winner};
+use crate::policy::{Action, Deadline, Explanation, Ports, Prefix, Rule, Source, Winner};
 use crate::stats::Activity;
 
 pub use self::event::event;
+pub use difference::{applied, differences};
 pub use status::{checks, status};
 
 /// Changes only when a key changes its meaning or goes away.
@@ -30,7 +31,7 @@ impl Head {
         Self {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
-            time: rfc3339(unix_secs),
+            time: Deadline(unix_secs).to_string(),
         }
     }
 }
@@ -89,15 +90,16 @@ struct RuleBody<'a> {
     name: Option<&'a str>,
     destination: String,
     service: Option<&'a str>,
-    per: &'static str,
+    per: String,
     group: Option<&'a str>,
+    action: &'static str,
     rate_bits_per_second: Option<u64>,
     burst_bytes: Option<u64>,
     horizon_ns: Option<u64>,
     ecn_ns: Option<u64>,
     source: &'static str,
     is_temporary: bool,
-    expires_at: Option<&'a str>,
+    expires_at: Option<String>,
     comment: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stats: Option<StatsBody>,
@@ -116,22 +118,29 @@ struct StatsBody {
 
 impl<'a> RuleBody<'a> {
     fn new(rule: &'a Rule, activity: Option<&Activity>) -> Self {
-        let limit = rule.limit;
+        let limit = rule.limit();
         Self {
             name: rule.name.as_deref(),
             destination: rule.destination.to_string(),
-            service: None,
-            per: "rule",
-            group: None,
-            rate_bits_per_second: limit.map(|limit| limit.rate.bits_per_sec()),
+            service: rule.service.as_ref().map(|service| service.name.as_str()),
+            per: rule.per.to_string(),
+            group: rule.group.as_ref().map(|group| group.name.as_str()),
+            action: match &rule.action {
+                Action::Unlimited => "unlimited",
+                Action::Block => "block",
+                Action::Limit(_) => "limit",
+            },
+            rate_bits_per_second: rule.bytes_per_sec().map(|rate| rate.saturating_mul(8)),
             burst_bytes: limit.map(|limit| limit.burst_bytes),
             horizon_ns: limit.map(|limit| limit.horizon_ns),
             ecn_ns: limit.and_then(|limit| limit.ecn_ns),
             source: rule.source.name(),
             is_temporary: rule.source == Source::Temporary,
-            expires_at: None,
+            expires_at: rule.expires.map(|expires| expires.to_string()),
             comment: rule.comment.as_deref(),
-            stats: activity.filter(|_| limit.is_some()).map(StatsBody::new),
+            stats: activity
+                .filter(|_| rule.action != Action::Unlimited)
+                .map(StatsBody::new),
         }
     }
 }
@@ -170,6 +179,8 @@ pub fn rule(rule: &Rule, activity: Option<&Activity>) -> String {
 #[derive(Serialize)]
 struct ExplanationBody<'a> {
     destination: String,
+    /// Ports of the server; null: whatever no rule for a service covers.
+    ports: Option<String>,
     /// One of `rule`, `exempt`, `never_limited`, `unlimited`.
     verdict: &'static str,
     winner: Option<RuleBody<'a>>,
@@ -177,63 +188,69 @@ struct ExplanationBody<'a> {
     beaten: Vec<RuleBody<'a>>,
 }
 
-/// Which rule wins, and what it beats.
-#[must_use]
-pub fn explanation(head: &Head, explanation: &Explanation<'_>) -> String {
-    let (verdict, winner, exempt_prefix) = match explanation.winner {
-        Winner::Rule(rule) => ("rule", Some(RuleBody::new(rule, None)), None),
-        Winner::Exempt(prefix) => ("exempt", None, Some(prefix.to_string())),
-        Winner::NeverLimited(_) => ("never_limited", None, None),
-        Winner::Nobody => ("unlimited", None, None),
-    };
-    let beaten = explanation
-        .beaten
-        .iter()
-        .map(|rule| RuleBody::new(rule, None))
-        .collect();
-    let destination = explanation.destination.to_string();
-    document(
-        head,
-        ExplanationBody {
-            destination,
+#[derive(Serialize)]
+struct ExplanationsBody<'a> {
+    explanations: Vec<ExplanationBody<'a>>,
+}
+
+impl<'a> ExplanationBody<'a> {
+    fn new(explanation: &Explanation<'a>) -> Self {
+        let (verdict, winner, exempt_prefix) = match explanation.winner {
+            Winner::Rule(rule) => ("rule", Some(RuleBody::new(rule, None)), None),
+            Winner::Exempt(prefix) => ("exempt", None, Some(prefix.to_string())),
+            Winner::NeverLimited(_) => ("never_limited", None, None),
+            Winner::Nobody => ("unlimited", None, None),
+        };
+        let beaten = explanation.beaten.iter().map(|rule| RuleBody::new(rule, None));
+        Self {
+            destination: explanation.destination.to_string(),
+            ports: explanation.ports.as_ref().map(Ports::to_string),
             verdict,
             winner,
             exempt_prefix,
-            beaten,
+            beaten: beaten.collect(),
+        }
+    }
+}
+
+/// Which rule wins, and what it beats; one for each part that another rule wins.
+#[must_use]
+pub fn explanations(head: &Head, explanations: &[Explanation<'_>]) -> String {
+    match explanations {
+        [one] => document(head, ExplanationBody::new(one)),
+        several => document(
+            head,
+            ExplanationsBody {
+                explanations: several.iter().map(ExplanationBody::new).collect(),
+            },
+        ),
+    }
+}
+
+#[derive(Serialize)]
+struct ExemptBody {
+    exempt: Vec<ExemptPrefix>,
+}
+
+#[derive(Serialize)]
+struct ExemptPrefix {
+    prefix: String,
+    source: &'static str,
+}
+
+/// Exempt prefixes, each with who wrote it.
+#[must_use]
+pub fn exempt(head: &Head, prefixes: impl Iterator<Item = (Prefix, Source)>) -> String {
+    let one = |(prefix, source): (Prefix, Source)| ExemptPrefix {
+        prefix: prefix.to_string(),
+        source: source.name(),
+    };
+    document(
+        head,
+        ExemptBody {
+            exempt: prefixes.map(one).collect(),
         },
     )
-}
-
-#[derive(Serialize)]
-struct AppliedBody {
-    applied: DiffBody,
-    is_dry_run: bool,
-}
-
-#[derive(Serialize)]
-struct DiffBody {
-    added: usize,
-    removed: usize,
-    changed: usize,
-    unchanged: usize,
-}
-
-/// What `apply` changed.
-#[must_use]
-pub fn applied(head: &Head, diff: &Diff, is_dry_run: bool) -> String {
-    let Diff {
-        added,
-        removed,
-        changed,
-        unchanged,
-    } = *diff;
-    let applied = DiffBody {
-        added,
-        removed,
-        changed,
-        unchanged,
-    };
-    document(head, AppliedBody { applied, is_dry_run })
 }
 
 /// One file that `check` found valid.

@@ -5,9 +5,9 @@ pub mod event;
 pub mod explanation;
 pub mod json;
 pub mod row;
+pub mod rule;
 pub mod status;
 pub mod table;
-mod time;
 pub mod units;
 
 pub use units::Unit;

@@ -2,9 +2,10 @@
 
 use std::cmp::Reverse;
 
+use super::rule::rate;
 use super::table::Table;
 use super::units::{self, Unit};
-use crate::policy::Rule;
+use crate::policy::{Action, Rule};
 use crate::stats::Activity;
 
 /// One rule, and what it did.
@@ -26,8 +27,14 @@ pub enum SortBy {
     Destination,
     /// Name, ascending; without a name last.
     Name,
+    /// Service, ascending; without one last.
+    Service,
     /// Rate, fastest first.
     Rate,
+    /// Group, ascending; without one last.
+    Group,
+    /// Deadline, the next first.
+    Expires,
     /// What is sent at the moment, most first.
     Now,
     /// Dropped packets, most first.
@@ -36,13 +43,15 @@ pub enum SortBy {
 
 /// Sorts `rows`, which are in the order of their destinations.
 pub fn sort(rows: &mut [Row<'_>], by: SortBy) {
-    let rate = |row: &Row<'_>| row.rule.limit.map(|limit| limit.rate);
     let now = |row: &Row<'_>| row.activity.map(|activity| activity.sent_bytes_per_sec);
     let dropped = |row: &Row<'_>| row.activity.map(|activity| activity.bucket.dropped_packets);
     match by {
         SortBy::Destination => {}
         SortBy::Name => rows.sort_by_key(|row| (row.rule.name.is_none(), row.rule.name.clone())),
-        SortBy::Rate => rows.sort_by_key(|row| Reverse((row.rule.limit.is_none(), rate(row)))),
+        SortBy::Service => rows.sort_by_key(|row| (row.rule.service.is_none(), service(row.rule))),
+        SortBy::Rate => rows.sort_by_key(|row| Reverse(row.rule.bytes_per_sec().unwrap_or(u64::MAX))),
+        SortBy::Group => rows.sort_by_key(|row| (row.rule.group.is_none(), group(row.rule))),
+        SortBy::Expires => rows.sort_by_key(|row| (row.rule.expires.is_none(), row.rule.expires)),
         SortBy::Now => rows.sort_by_key(|row| Reverse(now(row))),
         SortBy::Dropped => rows.sort_by_key(|row| Reverse(dropped(row))),
     }
@@ -71,30 +80,30 @@ pub fn table(rows: &[Row<'_>], has_stats: bool, unit: Unit) -> Table {
             "NAME",
             "DESTINATION",
             "SERVICE",
+            "PER",
             "RATE",
             "BURST",
+            "GROUP",
             "EXPIRES",
             "SOURCE",
         ]
     };
     let cells = |row: &Row<'_>| {
         let rule = row.rule;
-        let limit = rule.limit.as_ref();
-        let mut cells = vec![
-            rule.name.clone().unwrap_or_else(none),
-            rule.destination.to_string(),
-            none(),
-            limit.map_or_else(
-                || "unlimited".to_owned(),
-                |limit| units::rate(limit.rate.bytes_per_sec(), unit),
-            ),
-        ];
+        let mut cells = first_cells(rule);
         if has_stats {
+            cells.push(rate(rule, unit));
             cells.extend(activity_cells(row, unit));
         } else {
-            cells.push(limit.map_or_else(none, |limit| units::size(limit.burst_bytes)));
+            let burst = rule.limit().map(|limit| units::size(limit.burst_bytes));
+            cells.extend([
+                rule.per.to_string(),
+                rate(rule, unit),
+                burst.unwrap_or_else(none),
+                group(rule),
+            ]);
         }
-        cells.extend([none(), rule.source.name().to_owned()]);
+        cells.extend(last_cells(rule));
         cells
     };
     Table {
@@ -107,9 +116,36 @@ fn none() -> String {
     NONE.to_owned()
 }
 
+fn first_cells(rule: &Rule) -> Vec<String> {
+    vec![
+        rule.name.clone().unwrap_or_else(none),
+        rule.destination.to_string(),
+        service(rule),
+    ]
+}
+
+fn last_cells(rule: &Rule) -> [String; 2] {
+    let expires = rule.expires.map(|expires| expires.to_string());
+    [expires.unwrap_or_else(none), rule.source.name().to_owned()]
+}
+
+fn service(rule: &Rule) -> String {
+    rule.service
+        .as_ref()
+        .map_or_else(none, |service| service.name.clone())
+}
+
+fn group(rule: &Rule) -> String {
+    rule.group.as_ref().map_or_else(none, |group| group.name.clone())
+}
+
+/// What the kernel counts for a rule: nothing, if it limits nothing.
+fn counted<'a>(row: &Row<'a>) -> Option<&'a Activity> {
+    row.activity.filter(|_| row.rule.action != Action::Unlimited)
+}
+
 fn activity_cells(row: &Row<'_>, unit: Unit) -> [String; 4] {
-    // The kernel counts nothing for what it does not limit.
-    match row.activity.filter(|_| row.rule.limit.is_some()) {
+    match counted(row) {
         Some(activity) => [
             units::rate(activity.sent_bytes_per_sec, unit),
             units::percent(activity.n_limited, activity.n_packets),
@@ -126,19 +162,16 @@ fn activity_cells(row: &Row<'_>, unit: Unit) -> [String; 4] {
 pub fn plain(rows: &[Row<'_>], has_stats: bool) -> Table {
     let cells = |row: &Row<'_>| {
         let rule = row.rule;
-        let limit = rule.limit.as_ref();
         let number = |number: Option<u64>| number.map_or_else(none, |number| number.to_string());
-        let mut cells = vec![
-            rule.name.clone().unwrap_or_else(none),
-            rule.destination.to_string(),
-            none(),
-            limit.map_or_else(
-                || "unlimited".to_owned(),
-                |limit| limit.rate.bits_per_sec().to_string(),
-            ),
-        ];
+        let rate = match &rule.action {
+            Action::Unlimited => "unlimited".to_owned(),
+            Action::Block => "block".to_owned(),
+            Action::Limit(limit) => limit.rate.bits_per_sec().to_string(),
+        };
+        let mut cells = first_cells(rule);
         if has_stats {
-            let activity = row.activity.filter(|_| limit.is_some());
+            cells.push(rate);
+            let activity = counted(row);
             let bucket = activity.map(|activity| activity.bucket);
             cells.extend([
                 number(activity.map(|activity| activity.sent_bytes_per_sec.saturating_mul(8))),
@@ -147,9 +180,10 @@ pub fn plain(rows: &[Row<'_>], has_stats: bool) -> Table {
                 number(bucket.map(|bucket| bucket.dropped_packets)),
             ]);
         } else {
-            cells.push(number(limit.map(|limit| limit.burst_bytes)));
+            let burst = number(rule.limit().map(|limit| limit.burst_bytes));
+            cells.extend([rule.per.to_string(), rate, burst, group(rule)]);
         }
-        cells.extend([none(), rule.source.name().to_owned()]);
+        cells.extend(last_cells(rule));
         cells
     };
     Table {
@@ -211,9 +245,9 @@ mod tests {
         );
         assert_eq!(
             aligned(&table(&rows(&policy, None), false, Unit::Bytes), false),
-            "NAME   DESTINATION     SERVICE  RATE       BURST    EXPIRES  SOURCE\n\
-             heavy  203.0.113.7/32  -        2.50 MB/s  25.0 kB  -        config\n\
-             -      any             -        unlimited  -        -        config\n"
+            "NAME   DESTINATION     SERVICE  PER   RATE       BURST    GROUP  EXPIRES  SOURCE\n\
+             heavy  203.0.113.7/32  -        rule  2.50 MB/s  25.0 kB  -      -        config\n\
+             -      any             -        rule  unlimited  -        -      -        config\n"
         );
     }
 
@@ -231,7 +265,7 @@ mod tests {
         let policy = policy();
         let mut rows = rows(&policy, None);
         sort(&mut rows, SortBy::Rate);
-        assert!(rows[0].rule.limit.is_none());
+        assert!(rows[0].rule.limit().is_none());
         sort(&mut rows, SortBy::Name);
         assert!(rows[1].rule.name.is_none());
     }

@@ -141,7 +141,7 @@ fn completions_and_manual_pages_name_every_command() {
     }
     std::fs::create_dir(env.path("man")).unwrap();
     assert_eq!(env.run(&["man", "man"]).code, 0);
-    assert!(exists(&env.path("man/shaper.1")) && exists(&env.path("man/shaper-set.1")));
+    assert!(exists(&env.path("man/shaper.8")) && exists(&env.path("man/shaper-set.8")));
     let ran = env.run(&["man", "nowhere"]);
     assert_eq!(ran.code, 1);
     assert!(
