@@ -24,8 +24,8 @@ pub(super) struct Programs {
     shaper: PathBuf,
 }
 
-/// Builds them, optimised: a guest's processor is emulated.
-pub(super) fn build() -> Result<Programs> {
+/// Builds them, optimised: a guest's processor is emulated. Keeps those whose name contains `wanted`.
+pub(super) fn build(wanted: Option<&str>) -> Result<Programs> {
     let shaper = executables(&[
         "build",
         "--quiet",
@@ -41,7 +41,9 @@ pub(super) fn build() -> Result<Programs> {
         .context("package `shaper-user` has no program `shaper`")?
         .path;
     let mut tests = executables(&["test", "--quiet", "--release", "-p", "shaper-tests", "--no-run"])?;
-    tests.retain(|program| program.kind == "test");
+    tests.retain(|program| {
+        program.kind == "test" && wanted.is_none_or(|wanted| program.name.contains(wanted))
+    });
     Ok(Programs { tests, shaper })
 }
 
