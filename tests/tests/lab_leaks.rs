@@ -9,12 +9,10 @@ use shaper_tests::lab::{Lab, UPLINK, bpf, client};
 use shaper_tests::shaper::Shaper;
 
 /// Queueing disciplines as an operator may have chosen them; none is the kernel's choice.
-const FOUND: [&str; 4] = [
-    "",
-    "pfifo limit 77",
-    "fq flow_limit 123 limit 4567",
-    "tbf rate 100mbit burst 20kb limit 90kb",
-];
+const FOUND: [&str; 3] = ["", "pfifo limit 77", "fq flow_limit 123 limit 4567"];
+
+/// What leaks, leaks each time; each time the verifier takes seconds in a guest.
+const N_ROUNDS: usize = 8;
 
 /// What can be seen of the qdiscs, counters left out.
 fn qdiscs(lab: &Lab) -> Vec<(String, Value)> {
@@ -34,7 +32,7 @@ fn assert_settles_at(n_objects: [usize; 3]) {
 }
 
 #[test]
-fn up_and_down_a_hundred_times_leave_nothing_in_the_kernel_and_the_interface_as_found() {
+fn up_and_down_again_and_again_leave_nothing_in_the_kernel_and_the_interface_as_found() {
     let lab = Lab::new();
     let n_objects = bpf::n_objects();
     for found in FOUND {
@@ -44,7 +42,7 @@ fn up_and_down_a_hundred_times_leave_nothing_in_the_kernel_and_the_interface_as_
         }
         let as_found = qdiscs(&lab);
         println!("{as_found:?}");
-        for n in 0..25 {
+        for n in 0..N_ROUNDS {
             let shaper = Shaper::up(&lab.server, UPLINK);
             if n == 0 {
                 shaper.set(client(1), "1mbit", &[]);

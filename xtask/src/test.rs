@@ -34,9 +34,9 @@ pub(crate) struct Options {
     /// Only tests whose name contains this; without LAYER, only layers that have tests.
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
-    /// Only test programs whose name contains this.
-    #[arg(long, value_name = "NAME")]
-    program: Option<String>,
+    /// Only test programs whose name contains one of these.
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    program: Vec<String>,
     /// A guest may take this many seconds.
     #[arg(long, value_name = "S", default_value_t = 2400)]
     timeout: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Options {
 impl Options {
     /// Whether most layers may be left without tests.
     fn is_selective(&self) -> bool {
-        self.filter.is_some() || self.program.is_some()
+        self.filter.is_some() || !self.program.is_empty()
     }
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         )
         .collect();
     prepare(&layers, &options.kernel)?;
-    let programs: Built = LazyLock::new(Box::new(|| programs::build(options.program.as_deref())));
+    let programs: Built = LazyLock::new(Box::new(|| programs::build(&options.program)));
     let mut outcomes = Vec::new();
     for layer in layers {
         match layer {

@@ -24,8 +24,8 @@ pub(super) struct Programs {
     shaper: PathBuf,
 }
 
-/// Builds them, optimised: a guest's processor is emulated. Keeps those whose name contains `wanted`.
-pub(super) fn build(wanted: Option<&str>) -> Result<Programs> {
+/// Builds them, optimised: a guest's processor is emulated. Keeps those whose name contains one of `wanted`; all, if nothing is.
+pub(super) fn build(wanted: &[String]) -> Result<Programs> {
     let shaper = executables(&[
         "build",
         "--quiet",
@@ -42,7 +42,8 @@ pub(super) fn build(wanted: Option<&str>) -> Result<Programs> {
         .path;
     let mut tests = executables(&["test", "--quiet", "--release", "-p", "shaper-tests", "--no-run"])?;
     tests.retain(|program| {
-        program.kind == "test" && wanted.is_none_or(|wanted| program.name.contains(wanted))
+        let is_wanted = wanted.is_empty() || wanted.iter().any(|part| program.name.contains(part));
+        program.kind == "test" && is_wanted
     });
     Ok(Programs { tests, shaper })
 }
