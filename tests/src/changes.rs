@@ -49,12 +49,10 @@ impl Disturbed {
         Self { sent, arrivals }
     }
 
-    /// Bits per second, once the burst was over.
+    /// What arrived once the burst was over.
     #[must_use]
-    pub fn bits_per_second(&self) -> f64 {
-        self.arrivals
-            .settled(Duration::from_millis(300))
-            .bits_per_second()
+    pub fn settled(&self) -> Arrivals {
+        self.arrivals.settled(Duration::from_millis(300))
     }
 }
 

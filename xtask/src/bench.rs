@@ -19,6 +19,8 @@ use crate::lab::{Guest, GuestFile};
 use crate::process;
 use crate::setup::Kernel;
 
+/// What is measured, in a guest.
+const SHAPER: &str = "/usr/bin/shaper";
 const PAGE: &str = "docs/benchmarks.md";
 const START: &str = "<!-- written by `cargo xtask bench` -->";
 const END: &str = "<!-- end of what `cargo xtask bench` writes -->";
@@ -39,13 +41,20 @@ pub(crate) struct Options {
 
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let (shaper, bench) = (build("shaper")?, build("bench")?);
+    let (shaper, bench, stack) = (build("shaper")?, build("bench")?, build("bench_stack")?);
     let mut table = Table::default();
     for kernel in Kernel::ALL {
         if !options.kernel.is_empty() && !options.kernel.contains(&kernel) {
             continue;
         }
-        let text = in_guest(kernel, &shaper, &bench)?;
+        let text = in_guest(
+            kernel,
+            &[
+                (&shaper, SHAPER),
+                (&bench, "/lab/bench"),
+                (&stack, "/lab/bench_stack"),
+            ],
+        )?;
         ensure!(
             table.read(&text) > 0,
             "the benchmark printed no result with kernel {}",
@@ -68,20 +77,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the benchmark prints in a guest.
-fn in_guest(kernel: Kernel, shaper: &Path, bench: &Path) -> Result<String> {
+/// What the benchmarks print in a guest that has these programs.
+fn in_guest(kernel: Kernel, programs: &[(&Path, &str)]) -> Result<String> {
     println!("bench: kernel {}", kernel.name());
-    let mut guest = Guest::new(kernel, "export SHAPER_BIN=/usr/bin/shaper\nexec /lab/bench\n");
+    let script = format!("export SHAPER_BIN={SHAPER}\n/lab/bench && exec /lab/bench_stack\n");
+    let mut guest = Guest::new(kernel, script);
     guest.icount = true;
     guest.timeout = Duration::from_mins(30);
-    guest.files.push(GuestFile {
-        from: shaper.to_owned(),
-        to: "/usr/bin/shaper".into(),
-    });
-    guest.files.push(GuestFile {
-        from: bench.to_owned(),
-        to: "/lab/bench".into(),
-    });
+    guest.files.extend(programs.iter().map(|(from, to)| GuestFile {
+        from: (*from).to_owned(),
+        to: (*to).into(),
+    }));
     let mut text = Vec::new();
     let outcome = guest.run(&mut |bytes| {
         // Whoever read our output may have gone; the table is still written.

@@ -3,16 +3,20 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 
 /// The root of the workspace.
 pub(crate) fn workspace() -> &'static Path {
-    // The crate is one folder below the root; a built xtask is only ever run where it was built.
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask/ is inside the workspace")
+    // cargo tells it to what it runs. What the compiler was told may be another working tree, if both build into one
+    // target directory.
+    static XTASK: LazyLock<PathBuf> = LazyLock::new(|| {
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+    });
+    // The crate is one folder below the root.
+    XTASK.parent().expect("xtask/ is inside the workspace")
 }
 
 /// Where downloads and built tools are kept: `$SHAPER_CACHE`, else `~/.cache/shaper`.

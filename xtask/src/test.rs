@@ -7,18 +7,19 @@ mod layer;
 mod libtest;
 mod programs;
 
+use std::num::NonZero;
 use std::process::{Command, ExitCode};
 use std::sync::LazyLock;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::cargo::cargo;
 use crate::setup::{self, Kernel, Part};
 use crate::{ebpf, process, tidy};
 
-use layer::{Outcome, check, layer, stream};
-use libtest::Tests;
+use layer::{Outcome, Shown, check, layer, stream};
 use programs::Programs;
 
 /// Run the tests: by default all of them, which is what CI does.
@@ -33,9 +34,19 @@ pub(crate) struct Options {
     /// Only tests whose name contains this; without LAYER, only layers that have tests.
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
+    /// Only test programs whose name contains one of these.
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    program: Vec<String>,
     /// A guest may take this many seconds.
     #[arg(long, value_name = "S", default_value_t = 2400)]
     timeout: u64,
+}
+
+impl Options {
+    /// Whether most layers may be left without tests.
+    fn is_selective(&self) -> bool {
+        self.filter.is_some() || !self.program.is_empty()
+    }
 }
 
 /// A kind of test.
@@ -80,14 +91,16 @@ impl Layer {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let layers: Vec<_> = Layer::ALL
         .into_iter()
-        .filter(|layer| match (options.layers.is_empty(), &options.filter) {
-            (false, _) => options.layers.contains(layer),
-            (true, Some(_)) => layer.has_tests(),
-            (true, None) => true,
-        })
+        .filter(
+            |layer| match (options.layers.is_empty(), options.is_selective()) {
+                (false, _) => options.layers.contains(layer),
+                (true, true) => layer.has_tests(),
+                (true, false) => true,
+            },
+        )
         .collect();
     prepare(&layers, &options.kernel)?;
-    let programs = LazyLock::new(programs::build as fn() -> Result<Programs>);
+    let programs: Built = LazyLock::new(Box::new(|| programs::build(&options.program)));
     let mut outcomes = Vec::new();
     for layer in layers {
         match layer {
@@ -102,14 +115,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             Layer::Ebpf => outcomes.push(check("ebpf", ebpf::check)),
             Layer::Unit => outcomes.push(unit(options)?),
             Layer::Native => outcomes.push(native(options, &programs)?),
-            Layer::Lab | Layer::Icount => {
+            Layer::Lab => {
                 for kernel in kernels(&options.kernel) {
-                    outcomes.push(guest(options, &programs, kernel, layer == Layer::Icount)?);
+                    outcomes.push(guest(options, built(&programs), kernel, false)?);
                 }
             }
+            Layer::Icount => outcomes.extend(icount(options, &built(&programs))?),
         }
     }
-    Ok(summary(&outcomes, options.filter.is_some()))
+    Ok(summary(&outcomes, options.is_selective()))
 }
 
 /// Installs what these layers need before the first of them starts.
@@ -150,21 +164,15 @@ fn host_clippy() -> Result<bool> {
 }
 
 /// The test programs, built when the first layer asks for them.
-type Built = LazyLock<Result<Programs>>;
+type Built<'a> = LazyLock<Result<Programs>, Box<dyn FnOnce() -> Result<Programs> + 'a>>;
 
-/// The test programs; a layer without them has failed.
-fn built<'a>(programs: &'a Built, tests: &mut Tests) -> Option<&'a Programs> {
-    match &**programs {
-        Ok(programs) => Some(programs),
-        Err(error) => {
-            tests.fail(&format!("{error:#}"));
-            None
-        }
-    }
+/// The test programs, or why there are none: then the layer has failed.
+fn built<'a>(programs: &'a Built<'_>) -> Result<&'a Programs, String> {
+    programs.as_ref().map_err(|error| format!("{error:#}"))
 }
 
 fn unit(options: &Options) -> Result<Outcome> {
-    layer("unit", |tests| {
+    layer("unit", Shown::AtOnce, |tests| {
         let mut command = cargo();
         command.args([
             "test",
@@ -182,15 +190,13 @@ fn unit(options: &Options) -> Result<Outcome> {
     })
 }
 
-fn native(options: &Options, programs: &Built) -> Result<Outcome> {
-    layer("native", |tests| {
+fn native(options: &Options, programs: &Built<'_>) -> Result<Outcome> {
+    layer("native", Shown::AtOnce, |tests| {
         if !process::is_root() {
             tests.fail("only root can run these; try `sudo -E cargo xtask test native`");
             return Ok(());
         }
-        let Some(programs) = built(programs, tests) else {
-            return Ok(());
-        };
+        let programs = built(programs).map_err(anyhow::Error::msg)?;
         for program in programs.named(&["native_"]) {
             tests.start(&program.name);
             let mut command = Command::new(&program.path);
@@ -203,12 +209,41 @@ fn native(options: &Options, programs: &Built) -> Result<Outcome> {
     })
 }
 
-fn guest(options: &Options, programs: &Built, kernel: Kernel, icount: bool) -> Result<Outcome> {
+/// A guest whose clock counts instructions has one processor and does not mind what else the machine does: as many of
+/// them run at the same time as the machine has processors.
+fn icount(options: &Options, programs: &Result<&Programs, String>) -> Result<Vec<Outcome>> {
+    let kernels = kernels(&options.kernel);
+    let n_at_once = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut outcomes = Vec::new();
+    for kernels in kernels.chunks(n_at_once) {
+        let results = thread::scope(|scope| {
+            let run = |kernel| {
+                let programs = programs.clone();
+                scope.spawn(move || guest(options, programs, kernel, true))
+            };
+            let running: Vec<_> = kernels.iter().map(|kernel| run(*kernel)).collect();
+            running
+                .into_iter()
+                .map(ScopedJoinHandle::join)
+                .collect::<Vec<_>>()
+        });
+        for result in results {
+            outcomes.push(result.map_err(|_| anyhow!("xtask has a defect: a thread panicked"))??);
+        }
+    }
+    Ok(outcomes)
+}
+
+fn guest(
+    options: &Options,
+    programs: Result<&Programs, String>,
+    kernel: Kernel,
+    icount: bool,
+) -> Result<Outcome> {
     let name = format!("{} {}", if icount { "icount" } else { "lab" }, kernel.name());
-    layer(&name, |tests| {
-        let Some(programs) = built(programs, tests) else {
-            return Ok(());
-        };
+    let shown = if icount { Shown::ByLine } else { Shown::AtOnce };
+    layer(&name, shown, |tests| {
+        let programs = programs.map_err(anyhow::Error::msg)?;
         let prefixes: &[&str] = if icount { &["exact_"] } else { &["lab_", "native_"] };
         let Some(mut guest) = programs.guest(kernel, prefixes, options.filter.as_deref()) else {
             return Ok(());

@@ -120,6 +120,34 @@ impl Arrivals {
         bits as f64 * 1e9 / (self.last_ns() - self.first_ns()) as f64
     }
 
+    /// Bits per second between the packets of the first and of the last third that were delayed least, given that about
+    /// `expected` bits per second departed. For a machine that does other things too: it may look late, never early.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "far fewer than 2^52 bits and nanoseconds"
+    )]
+    pub fn departure_rate(&self, expected: f64) -> f64 {
+        assert!(self.len() > 5, "{} packets have no rate", self.len());
+        let mut sent = 0;
+        let departed: Vec<(f64, f64)> = self
+            .0
+            .iter()
+            .map(|arrival| {
+                let bits_before = sent as f64 * 8.0;
+                sent += arrival.wire_bytes;
+                ((arrival.ns - self.first_ns()) as f64, bits_before)
+            })
+            .collect();
+        let third = departed.len() / 3;
+        let delay_ns = |(ns, bits): &(f64, f64)| ns - bits * 1e9 / expected;
+        let [first, last] = [&departed[..third], &departed[departed.len() - third..]].map(|part| {
+            let least = part.iter().min_by(|a, b| delay_ns(a).total_cmp(&delay_ns(b)));
+            *least.expect("a third of six is two")
+        });
+        (last.1 - first.1) * 1e9 / (last.0 - first.0)
+    }
+
     /// The most bytes by which any span of time exceeded `bits_per_second`: the burst that a bucket of that rate
     /// would have needed, one packet included.
     #[must_use]

@@ -1,7 +1,7 @@
 //! Runs a layer and keeps what it printed.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, LineWriter, Read as _, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -56,14 +56,23 @@ pub(super) fn check(name: &str, holds: impl FnOnce() -> Result<bool>) -> Outcome
     outcome
 }
 
+/// How output is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shown {
+    /// As it comes.
+    AtOnce,
+    /// Whole lines with the layer's name before them: others run at the same time.
+    ByLine,
+}
+
 /// A layer of tests: runs it, keeps its output, counts.
-pub(super) fn layer(name: &str, run: impl FnOnce(&mut Tests) -> Result<()>) -> Result<Outcome> {
+pub(super) fn layer(name: &str, shown: Shown, run: impl FnOnce(&mut Tests) -> Result<()>) -> Result<Outcome> {
     heading(name);
     let started = Instant::now();
     let logs = process::workspace().join("target/test-logs");
     fs::create_dir_all(&logs)?;
     let log = logs.join(format!("{}.log", name.replace(' ', "-")));
-    let mut tests = Tests::new(tee(File::create(&log)?));
+    let mut tests = Tests::new(tee(name, shown, File::create(&log)?));
     if let Err(error) = run(&mut tests) {
         tests.fail(&format!("{error:#}"));
     }
@@ -84,12 +93,37 @@ pub(super) fn layer(name: &str, run: impl FnOnce(&mut Tests) -> Result<()>) -> R
 }
 
 /// Shows what is written, and keeps it.
-fn tee(mut log: File) -> Show {
+fn tee(name: &str, shown: Shown, mut log: File) -> Show {
+    let mut writer: Box<dyn Write> = match shown {
+        Shown::AtOnce => Box::new(io::stdout()),
+        Shown::ByLine => Box::new(LineWriter::new(Prefixed(format!("{name} | ")))),
+    };
     Box::new(move |bytes| {
         // Whoever read our output may have gone; the tests still count.
-        let _ = io::stdout().write_all(bytes).and_then(|()| io::stdout().flush());
+        let _ = writer.write_all(bytes);
+        if let Shown::AtOnce = shown {
+            let _ = writer.flush();
+        }
         let _ = log.write_all(bytes);
     })
+}
+
+/// Writes whole lines to the standard output, each with a prefix.
+struct Prefixed(String);
+
+impl Write for Prefixed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut stdout = io::stdout().lock();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            stdout.write_all(self.0.as_bytes())?;
+            stdout.write_all(line)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
 }
 
 /// Runs a command and hands its output, errors included, to `tests` as it comes.

@@ -24,8 +24,8 @@ pub(super) struct Programs {
     shaper: PathBuf,
 }
 
-/// Builds them, optimised: a guest's processor is emulated.
-pub(super) fn build() -> Result<Programs> {
+/// Builds them, optimised: a guest's processor is emulated. Keeps those whose name contains one of `wanted`; all, if nothing is.
+pub(super) fn build(wanted: &[String]) -> Result<Programs> {
     let shaper = executables(&[
         "build",
         "--quiet",
@@ -41,7 +41,10 @@ pub(super) fn build() -> Result<Programs> {
         .context("package `shaper-user` has no program `shaper`")?
         .path;
     let mut tests = executables(&["test", "--quiet", "--release", "-p", "shaper-tests", "--no-run"])?;
-    tests.retain(|program| program.kind == "test");
+    tests.retain(|program| {
+        let is_wanted = wanted.is_empty() || wanted.iter().any(|part| program.name.contains(part));
+        program.kind == "test" && is_wanted
+    });
     Ok(Programs { tests, shaper })
 }
 

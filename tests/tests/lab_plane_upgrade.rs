@@ -9,26 +9,6 @@ use shaper_tests::plane::{assert_objects, filters, hooks, objects, qdiscs};
 use shaper_tests::shaper::Shaper;
 use shaper_tests::traffic::Load;
 
-/// What leaks, leaks each time; each time the verifier takes seconds in a guest.
-const N_ROUNDS: usize = 25;
-
-#[test]
-fn up_and_down_again_and_again_leave_nothing_behind() {
-    let lab = Lab::with_queues(2);
-    let shaper = Shaper::new(&lab.server);
-    shaper.configure("[[rule]]\ndestination = \"10.1.0.1\"\nrate = \"1mbit\"\n");
-    let (before, qdiscs_before) = (objects(), qdiscs(&lab));
-    for n in 0..N_ROUNDS {
-        let hook = hooks()[n % hooks().len()];
-        shaper.run(&["up", "-i", UPLINK, "--attach", hook]);
-        shaper.run(&["down"]);
-    }
-    assert_objects(before);
-    assert_eq!(qdiscs(&lab), qdiscs_before);
-    assert_eq!(filters(&lab), "");
-    assert!(shaper.run(&["down"]).contains("already down"));
-}
-
 #[test]
 fn a_program_is_replaced_in_place_while_packets_pass() {
     let lab = Lab::new();

@@ -10,9 +10,6 @@ use shaper_tests::lab::{Foreign, Lab, Release, UPLINK, client};
 use shaper_tests::shaper::Shaper;
 use shaper_tests::traffic::{Load, Options, Receiver, Socket};
 
-/// Most programs that the kernel takes on one hook: `bpf_mprog_max` is one less than `BPF_MPROG_MAX`.
-const MAX_PROGRAMS: usize = 63;
-
 /// Sends ten packets and returns how many of them our rule for `destination` counted.
 fn n_counted(lab: &Lab, shaper: &Shaper<'_>, destination: IpAddr) -> u64 {
     let count = || shaper.stats(destination).sent_packets;
@@ -87,54 +84,51 @@ fn programs_that_end_the_chain_run_as_before_and_so_does_ours() {
     let _later_link = attach(&lab, &later, 50);
     let before = [earlier.n_packets(), later.n_packets()];
     assert_eq!(n_counted(&lab, &shaper, client(1)), 10);
-    assert_eq!(
-        earlier.n_packets() - before[0],
-        10,
-        "the one that was there first ran"
+    // The host sends packets of its own too, such as router solicitations.
+    assert!(
+        earlier.n_packets() >= before[0] + 10,
+        "the one that was there first runs no more"
     );
     println!("status: {}", shaper.status());
     if Release::running() >= Release::V6_12 {
         // The later one comes last, behind one that ends the chain: as it would without us.
         assert_eq!(later.n_packets() - before[1], 0);
     } else {
-        assert_eq!(later.n_packets() - before[1], 10);
+        assert!(later.n_packets() >= before[1] + 10);
     }
 }
 
 #[test]
-fn a_full_hook_of_other_programs_leaves_no_room_and_one_less_does() {
+fn ours_takes_the_last_place_on_a_hook_and_says_so_if_there_is_none() {
     if Release::running() < Release::V6_12 {
         // Filters of clsact have no such limit.
         return;
     }
     let lab = Lab::new();
-    let foreign = Foreign::load(NEXT);
     // The same program cannot stand on a hook twice.
-    let others: Vec<_> = (2..MAX_PROGRAMS).map(|_| Foreign::load(NEXT)).collect();
-    let mut links = vec![foreign.attach_tcx(&lab.server, UPLINK, false).unwrap()];
-    links.extend(
-        others
-            .iter()
-            .map(|other| other.attach_tcx(&lab.server, UPLINK, false).unwrap()),
-    );
-    {
-        let shaper = Shaper::up(&lab.server, UPLINK);
-        shaper.set(client(1), "100mbit", &[]);
-        let before = foreign.n_packets();
-        assert_eq!(n_counted(&lab, &shaper, client(1)), 10);
-        assert!(foreign.n_packets() - before >= 10);
-        assert!(others.iter().all(|other| other.n_packets() >= 10));
-    }
-    let last = Foreign::load(NEXT);
-    links.push(
-        last.attach_tcx(&lab.server, UPLINK, false)
-            .expect("ours has left"),
-    );
+    let mut others = Vec::new();
+    let error = loop {
+        let foreign = Foreign::load(NEXT);
+        match foreign.attach_tcx(&lab.server, UPLINK, false) {
+            Ok(link) => others.push((foreign, link)),
+            Err(error) => break error,
+        }
+    };
+    println!("{} programs fit: {error}", others.len());
+    assert!(others.len() > 32);
     let shaper = Shaper::new(&lab.server);
     let output = shaper.try_run(&["up", "-i", UPLINK]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    println!("{said}");
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    println!("{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
+
+    others.pop();
+    shaper.run(&["up", "-i", UPLINK]);
+    shaper.set(client(1), "100mbit", &[]);
+    let before: Vec<_> = others.iter().map(|(other, _)| other.n_packets()).collect();
+    assert_eq!(n_counted(&lab, &shaper, client(1)), 10);
+    for ((other, _), before) in others.iter().zip(before) {
+        assert!(other.n_packets() >= before + 10, "another program runs no more");
+    }
 }
 
 #[test]
@@ -196,6 +190,6 @@ fn up_twice_is_as_good_as_once() {
     let rate = receiver
         .arrivals()
         .settled(Duration::from_millis(300))
-        .bits_per_second();
+        .departure_rate(5e6);
     assert!((4.95e6..5.025e6).contains(&rate), "{rate}");
 }

@@ -10,7 +10,7 @@ fn flood() -> Load {
 }
 
 fn assert_rate(disturbed: &Disturbed, bits_per_second: f64) {
-    let rate = disturbed.bits_per_second();
+    let rate = disturbed.settled().departure_rate(bits_per_second);
     println!(
         "{rate:.0} of {bits_per_second:.0} bit/s over {:?}",
         disturbed.arrivals.span()
@@ -26,7 +26,7 @@ fn a_rate_that_changes_under_a_flood_reorders_nothing_and_lets_nothing_through()
     let disturbed = Disturbed::by(&lab, &shaper, &flood(), || {
         change_rate(&shaper, 300, &[1, 8, 2, 4]);
     });
-    let rate = disturbed.bits_per_second();
+    let rate = disturbed.settled().bits_per_second();
     println!("{rate:.0} bit/s over {:?}", disturbed.arrivals.span());
     assert!((1e6..8e6).contains(&rate), "{rate}");
 }

@@ -10,7 +10,7 @@ fn load() -> Load {
 }
 
 fn assert_exact(disturbed: &Disturbed, bits_per_second: f64) {
-    let rate = disturbed.bits_per_second();
+    let rate = disturbed.settled().bits_per_second();
     println!("{rate:.0} of {bits_per_second:.0} bit/s");
     assert!((rate / bits_per_second - 1.0).abs() < 1e-4, "{rate}");
     let burst = disturbed.arrivals.burst_bytes(bits_per_second);
@@ -34,7 +34,7 @@ fn a_rate_that_changes_a_thousand_times_reorders_nothing_and_lets_no_burst_throu
         disturbed.arrivals.span()
     );
     assert!(burst < 10_000.0 + 3.0 * 1442.0, "a burst of {burst} bytes");
-    let rate = disturbed.bits_per_second();
+    let rate = disturbed.settled().bits_per_second();
     assert!((1e6..8e6).contains(&rate), "{rate}");
 }
 
