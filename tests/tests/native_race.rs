@@ -1,12 +1,12 @@
 //! CPUs race for one bucket, and nothing is lost.
 
-use std::thread;
+use std::{net::IpAddr, sync::Barrier, thread};
 
 use shaper_common::{
     NSEC_PER_SEC,
     outcome::Outcome,
     pacing::{Limit, ticks},
-    rule::Rule,
+    rule::{Group, Rule},
 };
 use shaper_tests::{
     kernel::{DROP, Kernel, PASS, Settings, Skb},
@@ -15,6 +15,8 @@ use shaper_tests::{
 };
 
 const NOW_NS: u64 = 1_000 * NSEC_PER_SEC;
+/// Runs in one system call, where one thread changes what it sends.
+const RUNS_PER_ROUND: u32 = 500;
 /// Bytes of [`frame`].
 const WIRE_LEN: u64 = 100;
 
@@ -73,6 +75,103 @@ fn two_cpus_charge_one_bucket_exactly_what_they_send() {
             assert_eq!(kernel.total(Outcome::Contended), n_sent);
         }
     }
+}
+
+/// Four members of one group: each CPU sends to two of them by turns, so that buckets meet in every combination.
+#[test]
+fn cpus_that_race_for_a_group_and_its_members_lose_no_charge() {
+    const GROUP: u32 = 9;
+    let n_rounds = if object::in_lab() { 100 } else { 2_000 };
+    for force_fallback in [false, true] {
+        let mut kernel = kernel(force_fallback, u64::MAX);
+        let rule = |bucket| Rule {
+            group: 1,
+            ..Rule::limited(Limit::new(NSEC_PER_SEC, 0, u64::MAX, None), bucket)
+        };
+        kernel.install(&Policy {
+            exact4: (1..=4)
+                .map(|n: u8| ([192, 0, 2, n].into(), rule(n.into())))
+                .collect(),
+            groups: vec![Group {
+                limit: Limit::new(NSEC_PER_SEC, 0, u64::MAX, None),
+                bucket: GROUP,
+                zero: 0,
+            }],
+            ..Policy::default()
+        });
+        for bucket in [1, 2, 3, 4, GROUP] {
+            kernel.set_last_departure(bucket, ticks(NOW_NS));
+        }
+        thread::scope(|scope| {
+            for (cpu, members) in [[1_u8, 2], [2, 3]].into_iter().enumerate() {
+                let kernel = &kernel;
+                scope.spawn(move || {
+                    pin_to(cpu);
+                    for round in 0..n_rounds {
+                        let to = IpAddr::from([192, 0, 2, members[round % 2]]);
+                        let ran = kernel.repeat(&packet::udp_to(to, 58), Skb::default(), RUNS_PER_ROUND);
+                        assert_eq!(ran.action, PASS);
+                    }
+                });
+            }
+        });
+        let runs = |n_rounds: usize| n_rounds as u64 * u64::from(RUNS_PER_ROUND);
+        for (bucket, n_sent) in [
+            (1, runs(n_rounds / 2)),
+            (2, runs(n_rounds)),
+            (3, runs(n_rounds / 2)),
+            (4, 0),
+            (GROUP, runs(2 * n_rounds)),
+        ] {
+            let bucket = kernel.bucket(bucket);
+            assert_eq!(bucket.last_departure_ticks, ticks(NOW_NS + n_sent * WIRE_LEN));
+            assert_eq!(
+                (bucket.sent_packets, bucket.sent_bytes),
+                (n_sent, n_sent * WIRE_LEN)
+            );
+        }
+    }
+}
+
+/// A client that both CPUs see first: one makes the bucket, and both charge that.
+#[test]
+fn cpus_that_race_to_make_a_clients_bucket_make_one() {
+    let n_rounds = if object::in_lab() { 50 } else { 1_000 };
+    let mut kernel = kernel(false, u64::MAX);
+    kernel.install(&Policy {
+        any: Some(Rule {
+            client_len4: 32,
+            ..Rule::limited(Limit::new(NSEC_PER_SEC, 0, u64::MAX, None), 0)
+        }),
+        ..Policy::default()
+    });
+    kernel.replace_clients(u32::from(u16::MAX));
+    let start = Barrier::new(2);
+    thread::scope(|scope| {
+        for cpu in 0..2 {
+            let (kernel, start) = (&kernel, &start);
+            scope.spawn(move || {
+                pin_to(cpu);
+                for round in 0..n_rounds {
+                    let to = IpAddr::V4((0x0a00_0000 + round).into());
+                    let frame = packet::udp_to(to, 58);
+                    start.wait();
+                    let _ = kernel.repeat(&frame, Skb::default(), 10);
+                }
+            });
+        }
+    });
+    let clients = kernel.clients();
+    assert_eq!(clients.len(), n_rounds as usize);
+    for (key, bucket) in &clients {
+        assert_eq!(bucket.sent_packets, 20, "{key:?}");
+        assert_eq!(
+            bucket.last_departure_ticks,
+            ticks(NOW_NS + 20 * WIRE_LEN),
+            "{key:?}"
+        );
+    }
+    assert_eq!(kernel.total(Outcome::ClientsFull), 0);
 }
 
 /// LLVM gives back the addend, instead of what was there, if it takes the result of an atomic addition for unused.

@@ -4,6 +4,9 @@
 //! elsewhere nanoseconds beyond it and the ratio to it, medians of rounds in which both take turns. A second arm of
 //! the same idle program tells how far apart equal things are.
 
+mod cases;
+mod policies;
+
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -11,14 +14,16 @@ use std::{
 
 use shaper_common::{
     NSEC_PER_SEC,
-    pacing::{Limit, MAX_RATE_BYTES_PER_SEC, ticks},
+    pacing::ticks,
     rule::{Rule, kind},
 };
 use shaper_tests::{
     kernel::{Kernel, Settings, Skb, raw::Idle},
     model::Policy,
-    packet::{self, ECT0},
+    packet,
 };
+
+use self::cases::{Case, case, cases, rule};
 
 /// Runs in one measurement: fewer than fit between two ticks of an emulated guest.
 const N_RUNS: u32 = 1_000;
@@ -48,54 +53,7 @@ fn main() {
         bench.hits(n_entries);
     }
     bench.prefixes();
-}
-
-/// What the bucket of a measurement holds, and what comes of it.
-#[derive(Clone, Copy)]
-struct Case {
-    name: &'static str,
-    /// How far the bucket is ahead of now.
-    ahead_ns: u64,
-    limit: Limit,
-    kind: u8,
-    ecn: u8,
-    /// A mark changes the packet, so that only the first run tells what it costs.
-    n_runs: u32,
-}
-
-const fn case(name: &'static str, ahead_ns: u64, horizon_ns: u64) -> Case {
-    Case {
-        name,
-        ahead_ns,
-        limit: Limit::new(MAX_RATE_BYTES_PER_SEC, NSEC_PER_SEC, horizon_ns, None),
-        kind: kind::LIMITED,
-        ecn: 0,
-        n_runs: N_RUNS,
-    }
-}
-
-const AHEAD_NS: u64 = 20 * NSEC_PER_SEC;
-
-fn cases() -> [Case; 5] {
-    let paced = case("paced", AHEAD_NS, 2 * AHEAD_NS);
-    let marking = Limit::new(MAX_RATE_BYTES_PER_SEC, 0, 2 * AHEAD_NS, Some(0));
-    [
-        Case {
-            name: "exempt",
-            kind: kind::EXEMPT,
-            ..paced
-        },
-        case("conforming", 0, AHEAD_NS),
-        paced,
-        Case {
-            name: "marked",
-            limit: marking,
-            ecn: ECT0,
-            n_runs: 1,
-            ..paced
-        },
-        case("dropped", AHEAD_NS, NSEC_PER_SEC),
-    ]
+    bench.extras();
 }
 
 struct Bench {
@@ -141,7 +99,7 @@ impl Bench {
     }
 
     fn misses(&self, n_entries: u32) {
-        let kernel = loaded(&exact(n_entries, case("", 0, 0)));
+        let kernel = loaded(&policies::exact(n_entries, HIT, rule(case("", 0, 0))));
         for (family, address) in [("ipv4", MISS[0]), ("ipv6", MISS[1])] {
             self.compare(
                 &format!("{family} miss"),
@@ -154,14 +112,14 @@ impl Bench {
     }
 
     fn hits(&self, n_entries: u32) {
-        let mut kernel = loaded(&exact(n_entries, cases()[0]));
+        let mut kernel = loaded(&policies::exact(n_entries, HIT, rule(cases()[0])));
         for case in cases() {
             // A policy of a million is filled in once; a small one takes its place in the other cases.
             if case.name != "exempt" {
                 if n_entries == MANY && case.name != "paced" {
                     continue;
                 }
-                kernel.install(&exact(n_entries, case));
+                kernel.install(&policies::exact(n_entries, HIT, rule(case)));
             }
             self.hit(case, n_entries, &kernel, "");
         }
@@ -169,17 +127,47 @@ impl Bench {
 
     fn prefixes(&self) {
         let paced = cases()[2];
-        let kernel = loaded(&Policy {
-            prefix4: vec![(Ipv4Addr::new(10, 0, 0, 0), 8, rule(paced))],
-            prefix6: vec![(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32, rule(paced))],
-            ..Policy::default()
-        });
-        self.hit(paced, 1, &kernel, " by prefix");
+        for n_entries in [1, 10, 1_000, 100_000] {
+            let kernel = loaded(&policies::prefixes(n_entries, HIT, rule(paced)));
+            self.hit(paced, n_entries, &kernel, " by prefix");
+            for (family, address) in [("ipv4", MISS[0]), ("ipv6", MISS[1])] {
+                let frame = packet::udp_to(address, 58);
+                let path = format!("{family} miss among prefixes");
+                self.compare(&path, n_entries, &kernel, &frame, N_RUNS);
+            }
+        }
         let kernel = loaded(&Policy {
             any: Some(rule(paced)),
             ..Policy::default()
         });
         self.hit(paced, 0, &kernel, " by the rule for all the rest");
+    }
+
+    /// What each thing a rule can say costs on top of a packet that is paced by an exact rule.
+    fn extras(&self) {
+        let paced = cases()[2];
+        let plain = rule(paced);
+        let kernel = loaded(&policies::of_service(1, HIT, plain));
+        self.hit(paced, 1, &kernel, " for its service");
+        let kernel = loaded(&policies::of_service(2, HIT, plain));
+        self.hit(paced, 1, &kernel, " for every service beside one");
+        let kernel = loaded(&policies::in_group(HIT, plain));
+        kernel.set_last_departure(policies::GROUP_BUCKET, ticks(now_ns() + paced.ahead_ns));
+        self.hit(paced, 1, &kernel, " in a group");
+        let conforming = cases()[1];
+        let mut kernel = loaded(&policies::per_client(HIT, rule(conforming)));
+        kernel.replace_clients(MANY);
+        self.hit(conforming, 1, &kernel, " with a bucket per client");
+        let blocked = Rule {
+            kind: kind::BLOCKED,
+            ..plain
+        };
+        let kernel = loaded(&policies::only(HIT, blocked));
+        let blocked = Case {
+            name: "blocked",
+            ..paced
+        };
+        self.hit(blocked, 1, &kernel, "");
     }
 
     fn hit(&self, case: Case, n_entries: u32, kernel: &Kernel, how: &str) {
@@ -234,30 +222,6 @@ fn loaded(policy: &Policy) -> Kernel {
     });
     kernel.install(policy);
     kernel
-}
-
-/// A policy of `n_entries` exact rules for each family, one of them for [`HIT`].
-fn exact(n_entries: u32, case: Case) -> Policy {
-    let [IpAddr::V4(first4), IpAddr::V6(first6)] = HIT else {
-        unreachable!("one address of each family");
-    };
-    let rule = rule(case);
-    Policy {
-        exact4: (0..n_entries)
-            .map(|n| (Ipv4Addr::from(u32::from(first4) + n), rule))
-            .collect(),
-        exact6: (0..n_entries)
-            .map(|n| (Ipv6Addr::from(u128::from(first6) + u128::from(n)), rule))
-            .collect(),
-        ..Policy::default()
-    }
-}
-
-fn rule(case: Case) -> Rule {
-    Rule {
-        kind: case.kind,
-        ..Rule::limited(case.limit, 0)
-    }
 }
 
 /// Whether a thousand instructions take a thousand nanoseconds.
