@@ -3,7 +3,7 @@
 //! `skb->protocol` says what to look for. On an Ethernet device the header is read directly; where it does not
 //! stand right behind the link header, or is not linear, two slower ways follow. Each checks the version.
 
-use aya_ebpf::Global;
+use aya_ebpf::{Global, bindings::__sk_buff};
 use shaper_common::{
     header::{
         ETH_HEADER_LEN, ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, IPV4_DESTINATION, IPV4_HEADER_LEN,
@@ -13,7 +13,11 @@ use shaper_common::{
     outcome::Outcome,
 };
 
-use crate::skb::{Origin, Skb};
+use crate::{
+    classify::{V4, V6, glance},
+    policy::Policy,
+    skb::{Origin, Skb},
+};
 
 /// Bytes before the network header on this device.
 #[unsafe(no_mangle)]
@@ -32,6 +36,16 @@ pub(crate) struct Destination {
     pub(crate) words: [u32; 4],
     /// Where the IP header stands: bytes from the packet's first, or [`AT_NETWORK_HEADER`].
     pub(crate) offset: u32,
+    /// Whether there may be an exact rule for it.
+    pub(crate) may_be_exact: bool,
+}
+
+/// What a search finds: address and offset, as in [`Destination`]. Without padding, which the verifier would take
+/// for undefined.
+#[repr(C)]
+struct Found {
+    words: [u32; 4],
+    offset: u32,
 }
 
 /// The IP header stands at the network header, wherever that is.
@@ -42,39 +56,54 @@ const IPV6: u32 = ETH_P_IPV6.to_be() as u32;
 const VLAN: u32 = ETH_P_8021Q.to_be() as u32;
 const QINQ: u32 = ETH_P_8021AD.to_be() as u32;
 
-/// The destination, or why there is none.
+/// The destination, or why there is none, or none that `policy` could say anything of.
 #[inline(always)]
-pub(crate) fn of(skb: Skb) -> Result<Destination, Outcome> {
+pub(crate) fn of(skb: Skb, policy: Policy) -> Result<Destination, Outcome> {
     match skb.protocol() {
         IP => {
             if let Some(word) = direct_v4(skb) {
+                let may_be_exact = glance(V4(word), policy)?;
                 return Ok(Destination {
                     is_v4: true,
                     words: [word, 0, 0, 0],
                     offset: LINK_HEADER_LEN.load(),
+                    may_be_exact,
                 });
             }
         }
         IPV6 => {
             if let Some(words) = direct_v6(skb) {
+                let may_be_exact = glance(V6(words), policy)?;
                 return Ok(Destination {
                     is_v4: false,
                     words,
                     offset: LINK_HEADER_LEN.load(),
+                    may_be_exact,
                 });
             }
         }
         VLAN | QINQ => {}
         _ => return Err(Outcome::NotIp),
     }
-    let mut found = Destination {
-        is_v4: false,
+    let mut found = Found {
         words: [0; 4],
         offset: 0,
     };
-    match elsewhere(skb, &mut found) {
-        FOUND_V4 => Ok(Destination { is_v4: true, ..found }),
-        FOUND_V6 => Ok(found),
+    let result = shaper_search(skb.raw(), &raw mut found);
+    let Found { words, offset } = found;
+    match result {
+        FOUND_V4 => Ok(Destination {
+            is_v4: true,
+            words,
+            offset,
+            may_be_exact: glance(V4(words[0]), policy)?,
+        }),
+        FOUND_V6 => Ok(Destination {
+            is_v4: false,
+            words,
+            offset,
+            may_be_exact: glance(V6(words), policy)?,
+        }),
         NOT_IP => Err(Outcome::NotIp),
         _ => Err(Outcome::Unparsable),
     }
@@ -118,17 +147,24 @@ fn direct_v6(skb: Skb) -> Option<[u32; 4]> {
     }
 }
 
-/// Results of [`elsewhere`]; a kernel function returns a number.
+/// Results of [`shaper_search`]; a kernel function returns a number.
 const UNPARSABLE: u32 = 0;
 const NOT_IP: u32 = 1;
 const FOUND_V4: u32 = 4;
 const FOUND_V6: u32 = 6;
 
 /// The slower ways, kept out of the way of ordinary packets.
-#[cold]
+///
+/// Visible from outside: the kernel verifies it once, and not for each way to it.
+#[unsafe(no_mangle)]
 #[unsafe(link_section = ".text")]
 #[inline(never)]
-fn elsewhere(skb: Skb, to: &mut Destination) -> u32 {
+extern "C" fn shaper_search(skb: *mut __sk_buff, to: *mut Found) -> u32 {
+    let skb = Skb::from_raw(skb);
+    // SAFETY: null, or what the caller lends.
+    let Some(to) = (unsafe { to.as_mut() }) else {
+        return UNPARSABLE;
+    };
     if is_tagged(skb) {
         return behind_tags(skb, to);
     }
@@ -149,7 +185,7 @@ fn elsewhere(skb: Skb, to: &mut Destination) -> u32 {
 /// Looks behind one or two tags. Not by the network header, which may stand at the first tag: the tag's first
 /// byte can look like an IP version.
 #[inline(always)]
-fn behind_tags(skb: Skb, to: &mut Destination) -> u32 {
+fn behind_tags(skb: Skb, to: &mut Found) -> u32 {
     let Some(mut offset) = link_header_len() else {
         return UNPARSABLE;
     };
@@ -170,7 +206,7 @@ fn behind_tags(skb: Skb, to: &mut Destination) -> u32 {
 
 /// Loads the destination from an IP header at `offset` from `origin`.
 #[inline(always)]
-fn load(skb: Skb, origin: Origin, offset: u32, protocol: u32, to: &mut Destination) -> u32 {
+fn load(skb: Skb, origin: Origin, offset: u32, protocol: u32, to: &mut Found) -> u32 {
     to.offset = offset;
     let Some(first) = skb.load::<u8>(origin, offset) else {
         return UNPARSABLE;

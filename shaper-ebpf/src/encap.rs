@@ -10,6 +10,7 @@
 
 use core::mem::offset_of;
 
+use aya_ebpf::bindings::__sk_buff;
 use network_types::{
     eth::EthHdr,
     geneve::GeneveHdr,
@@ -49,11 +50,17 @@ struct Ip {
 }
 
 /// Bytes of headers that each segment carries, link header included; zero if this is not a tunnel's packet.
-#[cold]
+#[inline(always)]
+pub(crate) fn header_len(skb: Skb) -> u32 {
+    shaper_headers(skb.raw())
+}
+
+/// The same, visible from outside: the kernel verifies it once, and not for each way to it.
+#[unsafe(no_mangle)]
 #[unsafe(link_section = ".text")]
 #[inline(never)]
-pub(crate) fn header_len(skb: Skb) -> u32 {
-    match inner_payload(skb) {
+extern "C" fn shaper_headers(skb: *mut __sk_buff) -> u32 {
+    match inner_payload(Skb::from_raw(skb)) {
         Some(payload) => payload.wrapping_add(LINK_HEADER_LEN.load()),
         None => 0,
     }

@@ -38,8 +38,8 @@ pub fn shaper_egress(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn decide(ctx: &TcContext) -> Result<(Outcome, i32), Outcome> {
     let skb = Skb::of(ctx);
-    let destination = destination::of(skb)?;
     let policy = Policy::in_force()?;
+    let destination = destination::of(skb, policy)?;
     let rule = classify::rule(skb, &destination, policy)?;
     if control::is_link_control(skb, destination.is_v4) {
         return Err(Outcome::NeverLimited);

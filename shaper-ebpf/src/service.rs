@@ -1,5 +1,6 @@
 //! From a packet to the service it comes from: by the server's own port.
 
+use aya_ebpf::bindings::__sk_buff;
 use shaper_common::{
     header::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, version},
     port::{
@@ -31,7 +32,7 @@ pub(crate) fn of(skb: Skb, destination: &Destination, policy: Policy) -> u32 {
     };
     let index = match near {
         Some(index) => index,
-        None => far(skb, destination.offset),
+        None => shaper_port(skb.raw(), destination.offset),
     };
     if index == NONE {
         return 0;
@@ -73,10 +74,13 @@ fn near_v6(skb: Skb) -> Option<u32> {
 }
 
 /// The port's index, wherever it is, or [`NONE`]. `offset` is where the IP header stands.
-#[cold]
+///
+/// Visible from outside: the kernel verifies it once, and not for each way to it.
+#[unsafe(no_mangle)]
 #[unsafe(link_section = ".text")]
 #[inline(never)]
-fn far(skb: Skb, offset: u32) -> u32 {
+extern "C" fn shaper_port(skb: *mut __sk_buff, offset: u32) -> u32 {
+    let skb = Skb::from_raw(skb);
     let index = if offset == AT_NETWORK_HEADER {
         walk(skb, Origin::NetworkHeader, 0)
     } else {

@@ -34,6 +34,18 @@ macro_rules! getters {
 }
 
 impl Skb {
+    /// For functions that the kernel verifies by themselves: they take what it knows the type of.
+    #[inline(always)]
+    pub(crate) fn raw(self) -> *mut __sk_buff {
+        self.0
+    }
+
+    /// The reverse.
+    #[inline(always)]
+    pub(crate) fn from_raw(raw: *mut __sk_buff) -> Self {
+        Self(raw)
+    }
+
     #[inline(always)]
     pub(crate) fn of(ctx: &TcContext) -> Self {
         Self(ctx.skb.skb)
