@@ -7,6 +7,7 @@ mod failure;
 mod apply;
 mod change;
 mod check;
+mod chores;
 mod completions;
 mod confirm;
 mod diff;

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::chores::{Chore, Done};
 use super::observe::Observer;
 use super::patrol::{self, Call, Patrol};
 use super::repair::{self, Outcome};
 use super::{Context, Failure};
+use crate::config::RuleConfig;
 use crate::monitor::journal::Journal;
 use crate::monitor::notify::Notify;
-use crate::monitor::{Repair, State};
+use crate::monitor::{Repair, Retry, State};
 use crate::view::event::{Event, Kind};
 
 /// What its manual page says besides the options.
@@ -49,7 +51,8 @@ pub(crate) fn run(args: &Args, context: &Context, _out: &mut impl Write) -> anyh
     ended
 }
 
-type Repairing = JoinHandle<anyhow::Result<Vec<Outcome>>>;
+/// How often the buckets of clients that are gone are looked for.
+const AGEING: Duration = Duration::from_mins(1);
 
 /// The monitor at work.
 struct Monitor<'a> {
@@ -61,6 +64,10 @@ struct Monitor<'a> {
     started: Instant,
     /// When systemd last heard of us; `None` before the first look that succeeded.
     told: Option<Instant>,
+    /// When expiry may be tried again.
+    expiry: Retry,
+    /// When clients that are gone were looked for.
+    aged: Instant,
     /// Looks in a row that failed.
     n_failed: u32,
     /// Why, as far as it was said.
@@ -77,6 +84,8 @@ impl<'a> Monitor<'a> {
             notify: Notify::from_environment()?,
             started: Instant::now(),
             told: None,
+            expiry: Retry::default(),
+            aged: Instant::now(),
             n_failed: 0,
             unreadable: None,
         })
@@ -102,24 +111,24 @@ impl<'a> Monitor<'a> {
     /// Until told to end.
     async fn keep(&mut self) -> anyhow::Result<()> {
         let mut patrol = Patrol::begin()?;
-        let mut repairing: Option<(Repair, Repairing)> = None;
+        let mut working: Option<(Chore, JoinHandle<Done>)> = None;
         loop {
             let began = Instant::now();
             self.look();
             patrol.looked(began.elapsed());
-            if repairing.is_none()
-                && let Some(repair) = self.state.repair(self.started.elapsed())
+            if working.is_none()
+                && let Some(chore) = self.next_chore()
             {
-                repairing = Some((repair.clone(), start(self.context, repair)));
+                working = Some((chore.clone(), start(self.context, chore)));
             }
-            let call = match &mut repairing {
+            let call = match &mut working {
                 None => patrol.wait().await?,
-                Some((repair, task)) => tokio::select! {
+                Some((chore, task)) => tokio::select! {
                     call = patrol.wait() => call?,
                     done = task => {
-                        let repair = std::mem::take(repair);
-                        repairing = None;
-                        self.take(&repair, done?);
+                        let chore = chore.clone();
+                        working = None;
+                        self.done(&chore, done?);
                         Call::Change
                     }
                 },
@@ -176,6 +185,46 @@ impl<'a> Monitor<'a> {
         }
     }
 
+    /// What is most urgent, if anything is due.
+    fn next_chore(&mut self) -> Option<Chore> {
+        if let Some(repair) = self.state.repair(self.started.elapsed()) {
+            return Some(Chore::Repair(repair));
+        }
+        if !self.state.is_up() {
+            return None;
+        }
+        if !self.observer.ended().is_empty() && self.expiry.is_due(self.started.elapsed()) {
+            return Some(Chore::Expire);
+        }
+        if self.aged.elapsed() >= AGEING {
+            self.aged = Instant::now();
+            return Some(Chore::Age);
+        }
+        None
+    }
+
+    /// Takes in what a chore has brought.
+    fn done(&mut self, chore: &Chore, done: Done) {
+        match (chore, done) {
+            (Chore::Repair(repair), Done::Repaired(outcome)) => self.take(repair, outcome),
+            (_, Done::Expired(Ok(n_ended))) if n_ended > 0 => {
+                self.expiry = Retry::default();
+                let ended: Vec<Event> = self.observer.ended().into_iter().map(expired).collect();
+                for event in &ended {
+                    self.say(event);
+                }
+            }
+            // On trial: what ends then is put off.
+            (_, Done::Expired(Ok(_))) => self.expiry.failed(self.started.elapsed()),
+            (_, Done::Expired(Err(error)) | Done::Aged(Err(error))) => {
+                self.expiry.failed(self.started.elapsed());
+                let remedy = super::failure::hint(&error).unwrap_or_default();
+                self.say(&Event::new(Kind::RepairFailed, format!("{error:#}"), remedy));
+            }
+            (_, Done::Repaired(_) | Done::Aged(Ok(()))) => {}
+        }
+    }
+
     /// Takes in what a repair has brought.
     fn take(&mut self, repair: &Repair, outcome: anyhow::Result<Vec<Outcome>>) {
         let now = self.started.elapsed();
@@ -208,8 +257,17 @@ impl<'a> Monitor<'a> {
     }
 }
 
-/// Repairs on a thread of its own: it may have to wait for the lock, and the kernel is looked at meanwhile.
-fn start(context: &Context, repair: Repair) -> Repairing {
+/// Works on a thread of its own: it may have to wait for the lock, and the kernel is looked at meanwhile.
+fn start(context: &Context, chore: Chore) -> JoinHandle<Done> {
     let context = context.clone();
-    spawn_blocking(move || repair::carry_out(&context, &repair))
+    spawn_blocking(move || chore.carry_out(&context))
+}
+
+/// What is said of a rule whose deadline has come.
+fn expired(rule: &RuleConfig) -> Event {
+    let destination = rule.destination.get_ref().clone();
+    let mut event = Event::new(Kind::Expired, format!("the rule for {destination} has ended"), "");
+    event.rule = rule.name.as_ref().map(|name| name.get_ref().clone());
+    event.destination = Some(destination);
+    event
 }

@@ -5,10 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
 use super::Context;
-use super::change::running;
+use super::change::{has_ended, now, running};
 use super::sources::policy;
+use crate::config::RuleConfig;
 use crate::dataplane::{self, Dataplane, DataplaneError, Hook, InterfaceStatus};
 use crate::monitor::{Observation, Seen, Wanted};
+use crate::store::Policies;
 
 /// What tells one version of the running policy's file from another.
 type Version = (u64, u64, Option<SystemTime>);
@@ -19,6 +21,8 @@ pub(super) struct Observer<'a> {
     context: &'a Context,
     version: Option<Version>,
     wanted: Wanted,
+    /// Rules with a deadline.
+    ending: Vec<RuleConfig>,
 }
 
 impl<'a> Observer<'a> {
@@ -28,7 +32,14 @@ impl<'a> Observer<'a> {
             context,
             version: None,
             wanted: Wanted::default(),
+            ending: Vec::new(),
         }
+    }
+
+    /// Rules whose deadline has passed since the policy was read.
+    pub(super) fn ended(&self) -> Vec<&RuleConfig> {
+        let now = now();
+        self.ending.iter().filter(|rule| has_ended(rule, now)).collect()
     }
 
     /// One look; that shaper is not up is no error.
@@ -46,8 +57,16 @@ impl<'a> Observer<'a> {
     fn read_policy(&mut self) -> anyhow::Result<()> {
         let metadata = fs::metadata(self.context.paths.run.join("policy.toml")).ok();
         let version = metadata.map(|metadata| (metadata.ino(), metadata.len(), metadata.modified().ok()));
-        if version.is_none() || version != self.version {
-            self.wanted = Wanted::of(&policy(&running(self.context)?)?);
+        // A policy on trial is taken back by whoever reads it too late.
+        let is_on_trial = Policies::new(&self.context.paths).has_trial();
+        if is_on_trial || version.is_none() || version != self.version {
+            let running = running(self.context)?;
+            self.wanted = Wanted::of(&policy(&running)?);
+            self.ending = running
+                .rules
+                .into_iter()
+                .filter(|rule| rule.expires.is_some())
+                .collect();
             self.version = version;
         }
         Ok(())

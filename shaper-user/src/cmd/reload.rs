@@ -23,8 +23,11 @@ pub(crate) fn run(_args: &Args, context: &Context, out: &mut impl Write) -> anyh
 fn attach(context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let (change, dataplane) = Change::begin_up(context)?;
     let policy = policy(&change.running(context)?)?;
+    let wanted = Wanted::of(&policy);
+    let interfaces = up::interfaces(context, &wanted)?.unwrap_or_default();
     let request = Request {
-        interfaces: up::interfaces(context, &Wanted::of(&policy))?.unwrap_or_default(),
+        policed: Some(wanted.policed(interfaces.keys())),
+        interfaces,
         needs: policy.fq_needs(),
         ..Request::default()
     };

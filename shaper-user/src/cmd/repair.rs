@@ -18,9 +18,11 @@ pub(super) type Outcome = (String, Result<String, (String, String)>);
 ///
 /// What stands in the way of all of them.
 pub(super) fn carry_out(context: &Context, repair: &Repair) -> anyhow::Result<Vec<Outcome>> {
-    let (change, dataplane) = match Change::begin_up(context) {
-        Err(error) if matches!(error.downcast_ref(), Some(DataplaneError::NotUp)) => return Ok(Vec::new()),
-        begun => begun?,
+    // A policy on trial is in force as any other.
+    let change = Change::begin_in_trial(context)?;
+    let dataplane = match Dataplane::open(&context.paths) {
+        Err(DataplaneError::NotUp) => return Ok(Vec::new()),
+        opened => opened?,
     };
     let policy = policy(&change.running(context)?)?;
     let wanted = Wanted::of(&policy);
@@ -30,6 +32,7 @@ pub(super) fn carry_out(context: &Context, repair: &Repair) -> anyhow::Result<Ve
                 .iter()
                 .map(|name| (name.clone(), wanted.overhead(name)))
                 .collect(),
+            policed: Some(wanted.policed(names)),
             needs: policy.fq_needs(),
             is_partial: true,
             keep_gone: awaited(&dataplane, &wanted)?,

@@ -37,13 +37,15 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     for warning in warnings(&next, &wanted) {
         context.note(format_args!("warning: {warning}"));
     }
-    let interfaces = interfaces(context, &Wanted::of(&wanted))?;
+    let by_name = Wanted::of(&wanted);
+    let interfaces = interfaces(context, &by_name)?;
     if interfaces.is_none() && !is_attached(context)? {
         return nothing_to_do(args, context);
     }
+    let interfaces = interfaces.unwrap_or_default();
     let request = Request {
-        interfaces: interfaces.unwrap_or_default(),
-        policed: None,
+        policed: Some(by_name.policed(interfaces.keys())),
+        interfaces,
         needs: wanted.fq_needs(),
         log_level: Some(args.kernel_log),
         hook: args.attach.map(|hook| match hook {

@@ -22,11 +22,8 @@ pub(super) fn is_bpffs(path: &Path) -> Result<bool, DataplaneError> {
         (libc::statfs(c_path.as_ptr(), &raw mut stat), stat)
     };
     if result == 0 {
-        #[expect(
-            clippy::useless_conversion,
-            reason = "the field's width differs between architectures"
-        )]
-        return Ok(i64::from(stat.f_type) == BPF_FS_MAGIC);
+        // The field is signed or not, and narrower or wider, as the C library has it.
+        return Ok(i128::from(stat.f_type) == i128::from(BPF_FS_MAGIC));
     }
     let error = io::Error::last_os_error();
     if error.kind() == io::ErrorKind::NotFound {

@@ -10,5 +10,6 @@ mod retry;
 mod state;
 mod wanted;
 
+pub use retry::Retry;
 pub use state::{Observation, Repair, Seen, State};
 pub use wanted::Wanted;

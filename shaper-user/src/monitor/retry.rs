@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 
 /// The repairs of one interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Retry {
+pub struct Retry {
     n_failures: u32,
     not_before: Duration,
     /// Repairs that succeeded, lately.
@@ -22,19 +22,20 @@ pub(super) struct Retry {
 
 impl Retry {
     /// Whether it may be tried at `now`.
-    pub(super) fn is_due(&self, now: Duration) -> bool {
+    #[must_use]
+    pub fn is_due(&self, now: Duration) -> bool {
         now >= self.not_before
     }
 
     /// It was tried in vain.
-    pub(super) fn failed(&mut self, now: Duration) {
+    pub fn failed(&mut self, now: Duration) {
         let wait = SHORTEST.saturating_mul(1 << self.n_failures.min(10)).min(LONGEST);
         self.n_failures += 1;
         self.not_before = now + wait;
     }
 
     /// It was repaired. `true` if that happens so often that somebody must be undoing it; then the next repair waits.
-    pub(super) fn repaired(&mut self, now: Duration) -> bool {
+    pub fn repaired(&mut self, now: Duration) -> bool {
         self.n_failures = 0;
         self.repairs.retain(|past| now.saturating_sub(*past) < WINDOW);
         self.repairs.push(now);

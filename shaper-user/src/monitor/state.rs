@@ -137,6 +137,12 @@ impl State {
         }
     }
 
+    /// Whether shaper was up when last looked at.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.is_up == Some(true)
+    }
+
     /// How many interfaces there are, and how many of them have a problem.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {

@@ -1,6 +1,8 @@
 //! Which interfaces a policy wants, among those that are there. Pure.
 
-use crate::policy::{Interface, Policy};
+use std::collections::BTreeSet;
+
+use crate::policy::{Enforcement, Interface, Policy};
 
 /// The interfaces of a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,13 +53,25 @@ impl Wanted {
         matching.peek().is_some() && matching.all(|wanted| wanted.name().is_none())
     }
 
+    /// Those of `names` where packets are dropped instead of held.
+    #[must_use]
+    pub fn policed<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
+        let is_policed = |name: &&String| {
+            self.interface(name)
+                .is_some_and(|wanted| wanted.enforcement == Enforcement::Police)
+        };
+        names.into_iter().filter(is_policed).cloned().collect()
+    }
+
     /// Bytes each packet takes on the wire of `name` beyond what the kernel counts. A name counts before a pattern.
     #[must_use]
     pub fn overhead(&self, name: &str) -> u32 {
+        self.interface(name).map_or(0, |wanted| wanted.overhead)
+    }
+
+    fn interface(&self, name: &str) -> Option<&Interface> {
         let exact = self.interfaces.iter().find(|wanted| wanted.name() == Some(name));
-        exact
-            .or_else(|| self.interfaces.iter().find(|wanted| wanted.matches(name)))
-            .map_or(0, |wanted| wanted.overhead)
+        exact.or_else(|| self.interfaces.iter().find(|wanted| wanted.matches(name)))
     }
 }
 
@@ -69,7 +83,11 @@ mod tests {
         let interface = |(pattern, overhead): &(&str, u32)| Interface {
             pattern: (*pattern).to_owned(),
             overhead: *overhead,
-            enforcement: crate::policy::Enforcement::Pace,
+            enforcement: if *overhead == 99 {
+                Enforcement::Police
+            } else {
+                Enforcement::Pace
+            },
         };
         Wanted {
             interfaces: patterns.iter().map(interface).collect(),
@@ -90,6 +108,14 @@ mod tests {
         assert!(
             !wanted.is_by_pattern("veth7") && !wanted.is_by_pattern("eth0") && !wanted.is_by_pattern("lo")
         );
+    }
+
+    #[test]
+    fn what_is_dropped_instead_of_held_is_told_by_interface() {
+        // 99 stands for policing here.
+        let wanted = wanted(&[("eth*", 99), ("eth0", 0)]);
+        let policed = wanted.policed(&names(&["eth0", "eth1", "lo"]));
+        assert_eq!(policed.into_iter().collect::<Vec<_>>(), ["eth1"]);
     }
 
     #[test]

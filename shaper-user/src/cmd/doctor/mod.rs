@@ -1,7 +1,11 @@
 //! `shaper doctor`: can this machine do it?
 
+mod fix;
+mod surroundings;
+
 use std::io::Write;
 
+use self::surroundings::Surroundings;
 use super::sources::{configuration_or_none, policy};
 use super::{Context, Failure};
 use crate::dataplane::{self, Fitness};
@@ -10,9 +14,30 @@ use crate::view::json;
 
 /// Say whether this machine can run shaper
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Mend what can be mended without harm: mount the BPF file system, load sch_fq, switch the JIT on.
+    #[arg(long)]
+    fix: bool,
+}
 
-pub(crate) fn run(_args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut checks = examine(context);
+    if args.fix {
+        let mended = fix::mend(&checks);
+        for line in &mended {
+            context.note(line);
+        }
+        if mended.is_empty() {
+            context.note("nothing that could be mended");
+        } else {
+            checks = examine(context);
+        }
+    }
+    show(&checks, context, out)
+}
+
+/// Looks at everything.
+fn examine(context: &Context) -> Vec<Check> {
     let mut checks: Vec<Check> = Vec::new();
     let mut interfaces = context.interfaces.clone();
     let configured = configuration_or_none(context).and_then(|config| policy(&config));
@@ -45,10 +70,15 @@ pub(crate) fn run(_args: &Args, context: &Context, out: &mut impl Write) -> anyh
         found: finding.found,
         remedy: finding.remedy,
     }));
+    checks.extend(Surroundings::new("/").examine());
+    checks
+}
+
+fn show(checks: &[Check], context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     if context.format.is_json() {
-        writeln!(out, "{}", json::checks(&Context::head(), &checks))?;
+        writeln!(out, "{}", json::checks(&Context::head(), checks))?;
     } else {
-        write!(out, "{}", check::text(&checks))?;
+        write!(out, "{}", check::text(checks))?;
     }
     let n_failed = checks.iter().filter(|check| check.state == State::Fail).count();
     if n_failed > 0 {
