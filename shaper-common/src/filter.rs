@@ -23,7 +23,6 @@ const FACTOR6: u64 = 0x6a09_e667_f3bc_c909;
 /// Number of an IPv4 destination's bit; `word` is what its bytes make in memory.
 #[inline]
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "shifted down to 23 bits")]
 pub const fn bit4(word: u32) -> u32 {
     // The last octet stands highest in memory: swapped, neighbours differ in low bits, which reach all above.
     ((word.to_be() as u64).wrapping_mul(FACTOR) >> SHIFT) as u32
@@ -32,7 +31,6 @@ pub const fn bit4(word: u32) -> u32 {
 /// Number of an IPv6 destination's bit; `words` are what its bytes make in memory.
 #[inline]
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "shifted down to 23 bits")]
 pub const fn bit6(words: [u32; 4]) -> u32 {
     let network = words[0] as u64 | (words[1] as u64) << 32;
     let host = words[2] as u64 | (words[3] as u64) << 32;

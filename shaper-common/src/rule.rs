@@ -195,7 +195,7 @@ impl Active {
     #[must_use]
     pub const fn new(slot: u32, features: u32) -> Self {
         Self {
-            word: slot % N_SLOTS | (features & 0x7f) * N_SLOTS,
+            word: (slot % N_SLOTS) | ((features & 0x7f) * N_SLOTS),
         }
     }
 
@@ -248,4 +248,38 @@ mod pod {
     unsafe impl aya::Pod for Active {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Meta {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_says_which_slot_and_which_tables() {
+        for slot in 0..N_SLOTS {
+            for features in 0..=0x1ff {
+                let active = Active::new(slot, features);
+                assert!(active.word < 256);
+                assert_eq!(active.slot(), slot);
+                assert_eq!(active.features(), features & 0x7f);
+            }
+        }
+        assert_eq!(
+            Active::default(),
+            Active::new(0, 0),
+            "an empty map limits nothing"
+        );
+    }
+
+    #[test]
+    fn every_table_is_named_in_that_byte() {
+        let tables = feature::EXACT4
+            | feature::EXACT6
+            | feature::PREFIX4
+            | feature::PREFIX6
+            | feature::ANY
+            | feature::SERVICES
+            | feature::FILTER;
+        assert_eq!(tables, 0x7f);
+    }
 }

@@ -149,8 +149,13 @@ impl Kernel {
     /// Makes a slot current.
     pub fn activate(&mut self, slot: u32) {
         let head: PolicyHead = self.array(names::POLICIES).get(&slot, 0).unwrap();
+        self.put_in_force(slot, head.features);
+    }
+
+    /// Makes a slot current as if it had these features and no others.
+    pub fn put_in_force(&mut self, slot: u32, features: u32) {
         self.array(names::ACTIVE)
-            .set(0, Active::new(slot, head.features), 0)
+            .set(0, Active::new(slot, features), 0)
             .unwrap();
     }
 

@@ -6,7 +6,7 @@ use shaper_common::{
     NSEC_PER_SEC,
     outcome::Outcome,
     pacing::Limit,
-    rule::{Rule, kind},
+    rule::{Rule, feature, kind},
 };
 use shaper_tests::{
     kernel::{Kernel, PASS, Settings, Skb},
@@ -206,6 +206,24 @@ fn multicast_broadcast_link_local_and_loopback_are_limited_by_no_prefix_and_no_r
     }
     // Whoever names one address means it.
     assert_eq!(charged(&kernel, "224.0.0.9"), Ok(1));
+}
+
+#[test]
+fn the_filter_is_believed_when_the_policy_says_that_it_is_complete() {
+    let policy = Policy {
+        exact4: vec![(v4("10.0.0.1"), rule(1))],
+        exact6: vec![(v6("2001:db8::1"), rule(2))],
+        prefix4: vec![(v4("10.0.0.0"), 8, rule(3))],
+        ..Policy::default()
+    };
+    let mut kernel = kernel(&policy);
+    kernel.clear_filter(0);
+    // A clear bit proves that there is no exact rule, and says nothing of prefixes.
+    assert_eq!(charged(&kernel, "10.0.0.1"), Ok(3));
+    assert_eq!(charged(&kernel, "2001:db8::1"), Err(Outcome::Unlimited));
+    kernel.put_in_force(0, policy.features() & !feature::FILTER);
+    assert_eq!(charged(&kernel, "10.0.0.1"), Ok(1));
+    assert_eq!(charged(&kernel, "2001:db8::1"), Ok(2));
 }
 
 #[test]

@@ -77,12 +77,16 @@ fn ip(random: &mut Random, destination: IpAddr, ecn: u8) -> (Vec<u8>, Option<Por
         (6, packet::tcp_from(port.number, 0, &payload))
     };
     let mut port = Some(port);
-    if random.one_in(20) {
-        protocol = random.pick(&[1, 47, 50, 58, 132]);
-        port = None;
-    } else if random.one_in(20) {
-        transport.truncate(usize::try_from(random.below(5)).unwrap());
-        port = port.filter(|_| transport.len() >= 2);
+    match random.below(20) {
+        0 => {
+            protocol = random.pick(&[1, 47, 50, 58, 132]);
+            port = None;
+        }
+        1 => {
+            transport.truncate(usize::try_from(random.below(5)).unwrap());
+            port = port.filter(|_| transport.len() >= 2);
+        }
+        _ => {}
     }
     let (frame, has_port) = match destination {
         IpAddr::V4(address) => v4(random, address, protocol, ecn, &transport),
@@ -97,18 +101,21 @@ fn v4(random: &mut Random, to: Ipv4Addr, protocol: u8, ecn: u8, transport: &[u8]
     let options = vec![1; usize::try_from(4 * n_option_words).unwrap()];
     let mut packet = packet::ipv4(to, protocol, ecn, &[options.as_slice(), transport].concat());
     packet[0] += u8::try_from(n_option_words).unwrap();
-    let [flags, offset] = if random.one_in(8) {
-        random.pick(&[[0x40, 0], [0x20, 0], [0x20, 1], [0, 185], [1, 0]])
+    let (field, is_later) = if random.one_in(8) {
+        random.pick(&[
+            ([0x40, 0], false),
+            ([0x20, 0], false),
+            ([0x20, 1], true),
+            ([0, 185], true),
+            ([1, 0], true),
+        ])
     } else {
-        [0, 0]
+        ([0, 0], false)
     };
-    packet[6..8].copy_from_slice(&[flags, offset]);
+    packet[6..8].copy_from_slice(&field);
     let sum = packet::header_checksum(&packet);
     packet[10..12].copy_from_slice(&sum.to_be_bytes());
-    (
-        packet::ethernet(0x0800, &packet),
-        flags & 0x1f == 0 && offset == 0,
-    )
+    (packet::ethernet(0x0800, &packet), !is_later)
 }
 
 /// An IPv6 frame, perhaps with extension headers; whether ports can be seen in it.

@@ -64,7 +64,7 @@ fn groups(random: &mut Random) -> Vec<Group> {
 }
 
 fn ports(random: &mut Random) -> Vec<(Port, u32)> {
-    (0..1 + random.below(9))
+    (0..=random.below(9))
         .map(|_| {
             let port = Port {
                 is_udp: random.one_in(2),
