@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::{Context, Format, Verbosity};
 use super::{
-    apply, check, completions, confirm, diff, doctor, down, exempt, get, kernel_log, list, man, monitor,
-    reload, save, set, status, unset, up, watch,
+    apply, check, completions, confirm, diff, doctor, down, exempt, get, import, kernel_log, list, man,
+    monitor, reload, save, set, status, unset, up, watch,
 };
 use crate::paths::{self, Paths};
 use crate::view::Unit;
@@ -118,6 +118,7 @@ enum Command {
     Apply(apply::Args),
     Confirm(confirm::Args),
     Save(save::Args),
+    Import(import::Args),
     Reload(reload::Args),
     Up(up::Args),
     Down(down::Args),
@@ -168,6 +169,7 @@ impl Cli {
             Command::Apply(args) => apply::run(args, context, out),
             Command::Confirm(args) => confirm::run(args, context, out),
             Command::Save(args) => save::run(args, context, out),
+            Command::Import(args) => import::run(args, context, out),
             Command::Reload(args) => reload::run(args, context, out),
             Command::Up(args) => up::run(args, context, out),
             Command::Down(args) => down::run(args, context, out),

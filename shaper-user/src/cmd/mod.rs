@@ -15,6 +15,7 @@ mod doctor;
 mod down;
 mod exempt;
 mod get;
+mod import;
 mod kernel_log;
 mod list;
 mod man;

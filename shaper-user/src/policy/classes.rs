@@ -106,7 +106,7 @@ mod tests {
     use crate::policy::service::{PortSpan, Service};
 
     fn ports(texts: &[&str]) -> Ports {
-        Ports::new(texts.iter().map(|text| text.parse().unwrap()).collect())
+        Ports::of(texts.iter().map(|text| text.parse().unwrap()).collect())
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
             first,
             last: first + more,
         });
-        prop::collection::vec(span, 1..4).prop_map(Ports::new)
+        prop::collection::vec(span, 1..4).prop_map(Ports::of)
     }
 
     proptest! {
@@ -161,7 +161,7 @@ mod tests {
                     .map(|range| range.service)
                     .collect();
                 prop_assert!(own.len() <= 1);
-                let one = Ports::new(vec![PortSpan { is_udp, first: port, last: port }]);
+                let one = Ports::of(vec![PortSpan { is_udp, first: port, last: port }]);
                 for service in &services {
                     let is_in_class = own.iter().any(|class| classes.of(service).contains(class));
                     prop_assert_eq!(is_in_class, service.contains(&one));

@@ -41,7 +41,7 @@ pub use per::Per;
 pub use prefix::{Destination, Prefix};
 pub use rate::Rate;
 pub use rule::{Action, Rule, RuleLimit, Target};
-pub use service::{Ports, Service};
+pub use service::{PortSpan, Ports, Service};
 
 // A rule's source is what the configuration says it is.
 pub use crate::config::Source;

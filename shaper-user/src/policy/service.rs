@@ -121,7 +121,7 @@ impl Service {
         let spans = tcp.iter().map(span(false)).chain(udp.iter().map(span(true)));
         Some(Self {
             name: (*name).to_owned(),
-            ports: Ports::new(spans.collect()),
+            ports: Ports::of(spans.collect()),
         })
     }
 
@@ -144,7 +144,7 @@ impl Service {
         }
         Ok(Self {
             name,
-            ports: Ports::new(spans),
+            ports: Ports::of(spans),
         })
     }
 }
@@ -156,7 +156,8 @@ pub(super) fn is_ports(text: &str) -> bool {
 
 impl Ports {
     /// The set of all ports in `spans`.
-    pub(super) fn new(mut spans: Vec<PortSpan>) -> Self {
+    #[must_use]
+    pub fn of(mut spans: Vec<PortSpan>) -> Self {
         spans.sort_unstable();
         let mut merged: Vec<PortSpan> = Vec::with_capacity(spans.len());
         for span in spans {
@@ -197,7 +198,7 @@ impl Ports {
     /// Ports that are in either.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        Self::new(self.0.iter().chain(&other.0).copied().collect())
+        Self::of(self.0.iter().chain(&other.0).copied().collect())
     }
 
     /// Ports that are not in `other`.
@@ -207,7 +208,7 @@ impl Ports {
         for hole in &other.0 {
             left = left.into_iter().flat_map(|span| span.without(*hole)).collect();
         }
-        Self::new(left)
+        Self::of(left)
     }
 
     /// Whether there are none.
@@ -314,7 +315,7 @@ mod tests {
     use super::*;
 
     fn ports(texts: &[&str]) -> Ports {
-        Ports::new(texts.iter().map(|text| text.parse().unwrap()).collect())
+        Ports::of(texts.iter().map(|text| text.parse().unwrap()).collect())
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From a configuration to a policy, to tables, to an explanation.
 
+mod hostile;
 mod language;
 mod model;
 

@@ -69,7 +69,7 @@ pub(in crate::policy) fn find_service(
         return Ok(Arc::clone(service));
     }
     if service::is_ports(text) {
-        let ports = Ports::new(vec![text.parse()?]);
+        let ports = Ports::of(vec![text.parse()?]);
         return Ok(Arc::new(Service {
             name: text.to_owned(),
             ports,

@@ -144,7 +144,7 @@ proptest! {
         let policy = build(&drawn, &exempt);
         let tables = Tables::from(&policy);
         let span = port.map(|(is_udp, port)| PortSpan { is_udp, first: port, last: port });
-        let ports = span.map(|span| Ports::new(vec![span]));
+        let ports = span.map(|span| Ports::of(vec![span]));
         for address in addresses {
             let address = address.address();
             let whole = Prefix::from(address);
@@ -171,11 +171,11 @@ proptest! {
         address in any_prefix(),
     ) {
         let policy = build(&drawn, &[]);
-        let asked = Ports::new(vec!["tcp:1-8".parse().unwrap(), "udp:1-8".parse().unwrap()]);
+        let asked = Ports::of(vec!["tcp:1-8".parse().unwrap(), "udp:1-8".parse().unwrap()]);
         let destination = Destination::Prefix(Prefix::from(address.address()));
         let explained = policy.explain(destination, Some(&asked));
         for (is_udp, port) in [false, true].into_iter().flat_map(|udp| (1..=8).map(move |port| (udp, port))) {
-            let one = Ports::new(vec![PortSpan { is_udp, first: port, last: port }]);
+            let one = Ports::of(vec![PortSpan { is_udp, first: port, last: port }]);
             let own = policy.explain(destination, Some(&one));
             let found: Vec<_> = explained
                 .iter()
