@@ -73,7 +73,7 @@ pub(super) fn apply(
     let diff = Diff::between(&before, &after, |_| {});
     match trial {
         _ if options.dry_run => {}
-        None => drop(change.commit(&dataplane, &next)?),
+        None => drop(change.commit(&dataplane, &next, context)?),
         Some(time) => drop(change.commit_on_trial(&dataplane, &next, time, context)?),
     }
     say(&diff, options.dry_run, context, out)?;

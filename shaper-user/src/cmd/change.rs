@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
+use super::progress::Progress;
 use super::sources::{add_kept, configuration_or_none, policy};
 use super::{Context, Failure};
 use crate::config::{Config, RuleConfig, Source};
 use crate::dataplane::{Applied, Dataplane, DataplaneError};
 use crate::policy::tables::Tables;
-use crate::policy::{Deadline, Policy};
+use crate::policy::{Deadline, FqNeeds, Policy};
 use crate::store::{Lock, Policies, Running, Trial};
 
 /// A change in progress; holds the lock.
@@ -100,7 +101,12 @@ impl Change {
     }
 
     /// Makes `next` what runs, in the kernel and in the files, and keeps it so across reboots.
-    pub(crate) fn commit(&self, dataplane: &Dataplane, next: &Running) -> anyhow::Result<Applied> {
+    pub(crate) fn commit(
+        &self,
+        dataplane: &Dataplane,
+        next: &Running,
+        context: &Context,
+    ) -> anyhow::Result<Applied> {
         let now = now();
         let has_ended = next.rules.iter().any(|rule| has_ended(rule, now));
         let next = &*if has_ended {
@@ -110,7 +116,7 @@ impl Change {
         };
         let policy = policy(next)?;
         self.policies.announce(&self.lock, next)?;
-        match put_in_force(dataplane, &policy) {
+        match put_in_force(dataplane, &policy, context) {
             Ok(applied) => {
                 self.policies.settle(&self.lock, next)?;
                 Ok(applied)
@@ -135,7 +141,7 @@ impl Change {
             before: self.running(context)?,
         };
         self.policies.begin_trial(&self.lock, &trial)?;
-        let applied = self.commit(dataplane, next);
+        let applied = self.commit(dataplane, next, context);
         if applied.is_err() {
             self.policies.end_trial(&self.lock)?;
         }
@@ -163,7 +169,7 @@ impl Change {
         match Dataplane::open(&context.paths) {
             Err(DataplaneError::NotUp) => {}
             opened => {
-                self.commit(&opened?, &trial.before)?;
+                self.commit(&opened?, &trial.before, context)?;
                 context.note("the change that nobody confirmed was taken back");
             }
         }
@@ -195,9 +201,15 @@ pub(crate) fn has_ended(rule: &RuleConfig, now: Deadline) -> bool {
 }
 
 /// Room first: fq must not drop what a faster rule lets through.
-fn put_in_force(dataplane: &Dataplane, policy: &Policy) -> Result<Applied, DataplaneError> {
-    dataplane.make_room(&policy.fq_needs())?;
-    dataplane.apply(&Tables::from(policy))
+fn put_in_force(
+    dataplane: &Dataplane,
+    policy: &Policy,
+    context: &Context,
+) -> Result<Applied, DataplaneError> {
+    let tables = Tables::from(policy);
+    dataplane.make_room(&FqNeeds::from(&tables))?;
+    let mut progress = Progress::new(context);
+    dataplane.apply_with(&tables, &mut |done, total| progress.show(done, total))
 }
 
 /// Finishes a change that was announced, or takes it back where that cannot be.
@@ -210,7 +222,7 @@ fn finish(lock: &Lock, policies: &Policies, context: &Context) -> anyhow::Result
     let Some(next) = policies.next()? else {
         return Ok(());
     };
-    let applied = policy(&next).and_then(|policy| Ok(put_in_force(&dataplane, &policy)?));
+    let applied = policy(&next).and_then(|policy| Ok(put_in_force(&dataplane, &policy, context)?));
     match applied {
         Ok(_) => {
             context.detail("finished a change that an earlier command had begun");
@@ -259,7 +271,7 @@ pub fn expire(context: &Context) -> anyhow::Result<usize> {
     let now = now();
     let n_ended = running.rules.iter().filter(|rule| has_ended(rule, now)).count();
     if n_ended > 0 {
-        change.commit(&dataplane, &running)?;
+        change.commit(&dataplane, &running, context)?;
     }
     Ok(n_ended)
 }

@@ -72,7 +72,7 @@ fn add(prefixes: &[Prefix], context: &Context, out: &mut impl Write) -> anyhow::
     }
     if !news.is_empty() {
         next.exempt.push(ExemptConfig::new(news, Source::Kept));
-        change.commit(&dataplane, &next)?;
+        change.commit(&dataplane, &next, context)?;
     }
     say(&lines, &next, context, out)
 }
@@ -115,7 +115,7 @@ fn delete(
         context.note("there was nothing to take away");
         return Ok(());
     }
-    change.commit(&dataplane, &next)?;
+    change.commit(&dataplane, &next, context)?;
     let after = policy(&next)?;
     let line = |prefix: &Prefix| match after.exempt().covering(*prefix) {
         Some(by) => format!("{prefix} is still exempt, by {by}"),

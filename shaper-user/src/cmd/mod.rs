@@ -22,6 +22,7 @@ mod man;
 mod monitor;
 mod observe;
 mod patrol;
+mod progress;
 mod rails;
 mod reload;
 mod repair;

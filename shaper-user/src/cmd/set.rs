@@ -88,16 +88,18 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         rails::check(&before, &after)?;
     }
     let is_already = before.rule(rule.target()) == Some(rule) && {
-        let (kernel, wanted) = (dataplane.entries()?, Tables::from(&after));
-        after
-            .keys(rule)
-            .iter()
-            .all(|key| kernel.get(key) == wanted.get(key))
+        let wanted = Tables::from(&after);
+        let mut is_so = true;
+        for key in after.keys(rule) {
+            let found = dataplane.get(&key)?.map(|found| found.entry);
+            is_so &= found.as_ref() == wanted.get(&key);
+        }
+        is_so
     };
     let is_new = !args.dry_run && !is_already;
     match trial {
         Some(time) if is_new => drop(change.commit_on_trial(&dataplane, &next, time, context)?),
-        None if is_new => drop(change.commit(&dataplane, &next)?),
+        None if is_new => drop(change.commit(&dataplane, &next, context)?),
         _ => {}
     }
     if let Destination::Prefix(prefix) = destination

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         };
     }
     let after = policy(&next)?;
-    change.commit(&dataplane, &next)?;
+    change.commit(&dataplane, &next, context)?;
 
     let removed = before
         .rules()

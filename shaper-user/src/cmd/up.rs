@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     let (dataplane, is_made) = Dataplane::create_or_open(&context.paths)?;
     // The rules are in force before the first packet meets the program.
     let attached = change
-        .commit(&dataplane, &next)
+        .commit(&dataplane, &next, context)
         .and_then(|_| Ok(dataplane.attach(&request)?));
     let attached = match attached {
         Ok(attached) => attached,
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             let _ = if is_made {
                 give_up(dataplane, &change)
             } else {
-                change.commit(&dataplane, &before).map(drop)
+                change.commit(&dataplane, &before, context).map(drop)
             };
             return Err(error);
         }

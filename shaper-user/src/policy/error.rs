@@ -126,9 +126,6 @@ pub enum PolicyError {
         /// How many there can be.
         max: usize,
     },
-    /// Packets are dropped instead of delayed.
-    #[error("enforcement = \"police\" is not supported yet by this version")]
-    Police,
     /// Not a way to enforce.
     #[error("`{text}` is not a way to enforce")]
     Enforcement {
@@ -193,7 +190,7 @@ impl PolicyError {
                 "a rule takes one entry for each part of its service that others overlap"
             }
             Self::TooManyServices { .. } => "write ranges of ports, for example `tcp:8000-8099`",
-            Self::Police | Self::Enforcement { .. } => "write \"pace\"",
+            Self::Enforcement { .. } => "write \"pace\", or \"police\" to drop instead of delay",
             Self::InterfaceName { .. } => {
                 "write up to 15 characters without blanks and slashes; * and ? make a pattern"
             }

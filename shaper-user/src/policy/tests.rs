@@ -115,9 +115,10 @@ fn interfaces_are_checked_and_found_by_name_before_pattern() {
         ),
         (4, 24, 0)
     );
-    assert!(
-        errors("[interface.eth0]\nenforcement = \"police\"\n").contains("not supported yet by this version")
-    );
+    let policed = "[interface.\"eth*\"]\nenforcement = \"police\"\n[interface.eth1]\n";
+    let policed = Policy::try_from(&config(policed)).unwrap();
+    assert_eq!(policed.enforcement("eth0"), Enforcement::Police);
+    assert_eq!(policed.enforcement("eth1"), Enforcement::Pace);
     assert!(errors("[interface.eth0]\nenforcement = \"drop\"\n").contains("`drop` is not a way to enforce"));
     assert!(errors("[interface.eth0]\noverhead = -1\n").contains("x.toml:2:12: an overhead of -1 bytes"));
     assert!(errors("[interface.\"a/b\"]\n").contains("cannot be the name of an interface"));

@@ -175,7 +175,7 @@ impl Builder {
 fn enforcement(text: &str) -> Result<Enforcement, PolicyError> {
     match text {
         "pace" => Ok(Enforcement::Pace),
-        "police" => Err(PolicyError::Police),
+        "police" => Ok(Enforcement::Police),
         text => Err(PolicyError::Enforcement {
             text: text.to_owned(),
         }),

@@ -305,3 +305,30 @@ fn a_deadline_is_kept_and_the_first_is_known() {
     );
     assert_eq!(policy.first_deadline(), policy.rules()[1].expires);
 }
+
+#[test]
+fn everything_that_the_example_shows_can_be_said() {
+    let example = include_str!("../../../../packaging/shaper.toml");
+    assert!(policy(example).rules().is_empty(), "as it is, it limits nothing");
+    let is_example = |line: &&str| {
+        line.starts_with("# [")
+            || line
+                .split_once(" = ")
+                .is_some_and(|(key, _)| !key.trim_start_matches("# ").trim().contains(' '))
+    };
+    let shown: Vec<&str> = example
+        .lines()
+        .filter(is_example)
+        .map(|line| line.trim_start_matches("# "))
+        .collect();
+    let policy = policy(&shown.join("\n"));
+    assert_eq!(
+        (
+            policy.rules().len(),
+            policy.groups().len(),
+            policy.interfaces().len()
+        ),
+        (1, 1, 1)
+    );
+    assert!(policy.rules()[0].group.is_some() && policy.rules()[0].expires.is_some());
+}

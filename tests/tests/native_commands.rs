@@ -1,0 +1,279 @@
+//! The commands that change a policy, against this machine's kernel: in a network and with directories of their own, on an
+//! interface that is policed, so that no fq is needed. Needs root.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use shaper_tests::world::World;
+
+struct Server {
+    world: World,
+    dir: PathBuf,
+}
+
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+const CONFIG: &str = "[interface.eth0]\nenforcement = \"police\"\n[group.g]\nrate = \"1gbit\"\n\
+    [[rule]]\nname = \"rest\"\ndestination = \"any\"\nper = \"client\"\nrate = \"100mbit\"\ngroup = \"g\"\n";
+
+impl Server {
+    /// `shaper up` with [`CONFIG`].
+    fn up() -> Self {
+        let world = World::new();
+        // SAFETY: a system call without pointers.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
+        let made = Command::new("ip")
+            .args(["link", "add", "eth0", "type", "veth", "peer", "name", "peer0"])
+            .status();
+        assert!(made.unwrap().success());
+        let dir = std::env::temp_dir().join(format!(
+            "shaper-commands-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        std::fs::create_dir_all(&dir).unwrap();
+        let server = Self { world, dir };
+        server.configure(CONFIG);
+        assert_eq!(server.run(&["up"]).code, 0);
+        server
+    }
+
+    fn configure(&self, text: &str) {
+        std::fs::write(self.dir.join("shaper.toml"), text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(std::env::var_os("SHAPER_BIN").unwrap_or_else(|| "shaper".into()));
+        command
+            .args(args)
+            .env("SHAPER_BPFFS_DIR", self.world.dir().join("shaper"))
+            .env("SHAPER_RUN_DIR", self.dir.join("run"))
+            .env("SHAPER_STATE_DIR", self.dir.join("state"))
+            .env("SHAPER_CONFIG", self.dir.join("shaper.toml"))
+            .env_remove("SSH_CONNECTION")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).output().unwrap())
+    }
+
+    /// Runs a command that must succeed; what it printed.
+    fn ok(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 0, "{args:?}: {}", ran.stderr);
+        ran.stdout
+    }
+
+    fn rules(&self) -> String {
+        self.ok(&["-o", "plain", "list"])
+    }
+
+    fn start(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().unwrap()
+    }
+
+    /// Waits until the rules are `wanted`.
+    fn await_rules(&self, wanted: &str) {
+        let began = Instant::now();
+        while self.rules() != wanted {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "{} is not {wanted}",
+                self.rules()
+            );
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.command(&["down"]).output();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+const REST: &str = "rest\tany\t-\tclient\t100000000\t125000\tg\t-\tconfig\n";
+
+#[test]
+fn a_rule_for_a_service_is_set_explained_and_taken_away() {
+    let server = Server::up();
+    let set = [
+        "set",
+        "203.0.113.7",
+        "20mbit",
+        "--service",
+        "imap",
+        "--name",
+        "heavy",
+    ];
+    let said = server.ok(&set);
+    assert_eq!(
+        said,
+        "203.0.113.7/32 imap -> 20.0 Mbit/s, burst 25.0 kB (kept across reboots)\n"
+    );
+    assert!(server.ok(&set).contains("it was so already"));
+    assert_eq!(
+        server.ok(&["get", "203.0.113.7", "--service", "imap"]),
+        "203.0.113.7 imap: rule \"heavy\" (/32 + service), 20.0 Mbit/s; it beats: rule \"rest\" (any), 100 Mbit/s per client, group \"g\" 1.00 Gbit/s\n"
+    );
+    assert!(
+        server
+            .ok(&["get", "203.0.113.7"])
+            .starts_with("203.0.113.7: rule \"rest\" (any), ")
+    );
+    let ran = server.run(&["unset", "203.0.113.7"]);
+    assert_eq!(ran.code, 4);
+    assert!(ran.stderr.contains("add `--service imap`"), "{}", ran.stderr);
+    server.ok(&["unset", "203.0.113.7", "--service", "imap"]);
+    assert_eq!(server.rules(), REST);
+    let refused = server.run(&["set", "203.0.113.7", "20mbit", "--group", "nobody"]);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stderr.contains("there is no group `nobody`"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn what_is_saved_and_applied_again_changes_nothing() {
+    let server = Server::up();
+    server.ok(&[
+        "set",
+        "203.0.113.7",
+        "20mbit",
+        "--service",
+        "tcp:8000-8099",
+        "--per",
+        "ip",
+        "--comment",
+        "a \"b\"",
+    ]);
+    server.ok(&["set", "203.0.113.8", "block", "--for", "2h"]);
+    server.ok(&["set", "2001:db8::/56", "50mbit", "--temporary", "--group", "g"]);
+    server.ok(&["exempt", "add", "10.0.0.0/8"]);
+    let before = server.rules();
+    let saved = server.ok(&["save"]);
+    for prune in [&[][..], &["--prune"]] {
+        let args = [&["apply", "-f", "-"], prune].concat();
+        let mut child = server.command(&args).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(saved.as_bytes()).unwrap();
+        let ran = Ran::from(child.wait_with_output().unwrap());
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (0, "+0 -0 ~0 =6\n"),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert_eq!(server.ok(&["save"]), saved);
+    assert_eq!(server.rules(), before.replace("\tcli\n", "\tconfig\n"));
+}
+
+#[test]
+fn a_diff_says_what_apply_does_and_differs_by_its_exit_code() {
+    let server = Server::up();
+    assert_eq!(server.run(&["diff"]).code, 0);
+    let more = "[[rule]]\ndestination = \"203.0.113.7\"\nrate = \"1mbit\"\n";
+    server.configure(&(CONFIG.replace("100mbit", "50mbit") + more));
+    let diff = server.run(&["diff"]);
+    assert_eq!(diff.code, 7);
+    assert!(
+        diff.stdout.contains("+ 203.0.113.7/32 1.00 Mbit/s"),
+        "{}",
+        diff.stdout
+    );
+    assert_eq!(server.rules(), REST);
+    assert_eq!(server.ok(&["apply"]), "+1 -0 ~1 =1\n");
+    assert_eq!(server.run(&["diff"]).code, 0);
+}
+
+#[test]
+fn a_change_on_trial_is_taken_back_unless_it_is_confirmed() {
+    let server = Server::up();
+    // Nobody confirms.
+    let ran = server.run(&["set", "203.0.113.7", "20mbit", "--try", "1s"]);
+    assert_eq!(ran.code, 7, "{}", ran.stderr);
+    assert_eq!(server.rules(), REST);
+    assert!(!server.dir.join("state/rules.toml").exists(), "nothing was kept");
+
+    // Whoever waits is interrupted.
+    let mut waiting = server.start(&["set", "203.0.113.7", "20mbit", "--try", "1h"]);
+    let on_trial = format!("-\t203.0.113.7/32\t-\trule\t20000000\t25000\t-\t-\tcli\n{REST}");
+    server.await_rules(&on_trial);
+    let other = server.run(&["set", "203.0.113.9", "20mbit"]);
+    assert!(
+        other.code == 1 && other.stderr.contains("on trial"),
+        "{}",
+        other.stderr
+    );
+    // SAFETY: a system call; the child has not been waited for, so the number is still its own.
+    unsafe { libc::kill(i32::try_from(waiting.id()).unwrap(), libc::SIGHUP) };
+    assert_eq!(waiting.wait().unwrap().code(), Some(7));
+    assert_eq!(server.rules(), REST);
+
+    // It is killed outright: the next command takes it back.
+    let mut waiting = server.start(&["set", "203.0.113.7", "20mbit", "--try", "3s"]);
+    server.await_rules(&on_trial);
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    server.await_rules(REST);
+
+    // Somebody confirms.
+    let mut waiting = server.start(&["set", "203.0.113.7", "20mbit", "--try", "1h"]);
+    server.await_rules(&on_trial);
+    server.ok(&["confirm"]);
+    assert_eq!(waiting.wait().unwrap().code(), Some(0));
+    assert_eq!(server.rules(), on_trial);
+    assert!(server.dir.join("state/rules.toml").exists(), "it is kept");
+    assert_eq!(server.run(&["confirm"]).code, 4);
+}
+
+#[test]
+fn a_rule_ends_at_its_deadline_with_the_next_change() {
+    let server = Server::up();
+    server.ok(&["set", "203.0.113.7", "20mbit", "--for", "1s"]);
+    assert!(server.rules().starts_with("-\t203.0.113.7/32\t"));
+    let began = Instant::now();
+    while server.rules() != REST {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        server.ok(&["reload"]);
+    }
+}
+
+#[test]
+fn exempt_prefixes_are_added_listed_and_taken_back() {
+    let server = Server::up();
+    server.configure(&format!("{CONFIG}[exempt]\nprefixes = [\"192.168.0.0/16\"]\n"));
+    server.ok(&["reload"]);
+    server.ok(&["exempt", "add", "10.0.0.0/8", "192.168.1.0/24"]);
+    assert_eq!(
+        server.ok(&["-o", "plain", "exempt", "list"]),
+        "10.0.0.0/8\tcli\n192.168.0.0/16\tconfig\n"
+    );
+    assert!(server.ok(&["get", "10.1.2.3"]).contains("10.0.0.0/8 is exempt"));
+    assert_eq!(server.run(&["exempt", "del", "192.168.0.0/16"]).code, 4);
+    server.ok(&["exempt", "del", "10.0.0.0/8"]);
+    assert!(server.ok(&["get", "10.1.2.3"]).contains("rule \"rest\""));
+}
