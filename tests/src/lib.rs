@@ -8,6 +8,7 @@
 )]
 
 pub mod changes;
+pub mod disturbed;
 pub mod entries;
 pub mod kernel;
 pub mod lab;

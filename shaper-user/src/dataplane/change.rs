@@ -113,9 +113,8 @@ impl Dataplane {
         if !is_settled || !left_over.is_empty() {
             self.buckets.wait_for_running_programs()?;
         }
-        if !is_settled {
-            self.slots.settle()?;
-        }
+        // In any case: a pin may have been left behind.
+        self.slots.settle()?;
         if content.features() & feature::CLIENTS == 0 {
             self.clients.remove()?;
         } else {
@@ -127,6 +126,7 @@ impl Dataplane {
         for number in &left_over {
             chunks.take_back(*number);
         }
+        self.pins.take_drafts_away()?;
         self.buckets.shrink(chunks)
     }
 
@@ -144,6 +144,9 @@ impl Dataplane {
         if in_force.features() & feature::CLIENTS == 0 {
             self.clients.remove()?;
         }
+        // The idle slot may have got new tables, but no packet has.
+        self.slots.settle()?;
+        self.pins.take_drafts_away()?;
         self.buckets.shrink(chunks)
     }
 

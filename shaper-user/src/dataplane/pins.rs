@@ -16,6 +16,9 @@ use super::error::DataplaneError;
 /// Pin of the log ring of aya-log, which all interfaces share.
 pub(super) const LOGS: &str = "AYA_LOGS";
 
+/// How the names of pins begin that are about to get their own.
+const DRAFT: &str = "new_";
+
 /// The directory that holds the directories of all layout versions.
 #[derive(Debug)]
 pub(super) struct Root {
@@ -145,7 +148,7 @@ impl Pins {
     pub(super) fn put(&self, name: &str, fd: BorrowedFd<'_>) -> Result<(), DataplaneError> {
         // Built beside and renamed over, so that a reader finds the one or the other.
         let path = self.path(name);
-        let beside = self.path(&format!("new_{name}"));
+        let beside = self.path(&format!("{DRAFT}{name}"));
         unlink(&beside)?;
         bpf::pin(fd, &beside)
             .map_err(|error| DataplaneError::kernel(format!("pin `{}`", path.display()), error))?;
@@ -156,6 +159,13 @@ impl Pins {
     /// Takes a pin away, if it is there.
     pub(super) fn take_away(&self, name: &str) -> Result<(), DataplaneError> {
         unlink(&self.path(name))
+    }
+
+    /// Takes away what a [`put`](Self::put) that was cut short has left.
+    pub(super) fn take_drafts_away(&self) -> Result<(), DataplaneError> {
+        let names = self.names()?;
+        let mut drafts = names.iter().filter(|name| name.starts_with(DRAFT));
+        drafts.try_for_each(|name| self.take_away(name))
     }
 
     /// Moves a pin here from `other`, in one step.

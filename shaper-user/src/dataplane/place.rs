@@ -30,6 +30,15 @@ impl Place<'_> {
         self.outer.get(&self.slot).map_err(|error| self.refused(error))
     }
 
+    /// The id of the map that is pinned here.
+    fn pinned_id(&self) -> Result<Option<u32>, DataplaneError> {
+        let Some(fd) = self.pins.open(&self.pin_name())? else {
+            return Ok(None);
+        };
+        // Anything else is replaced.
+        Ok(bpf::map_info(fd.as_fd()).ok().map(|info| info.id))
+    }
+
     /// The table that stands here, by its pin.
     pub(super) fn open(&self) -> Result<Option<OwnedFd>, DataplaneError> {
         let Some(id) = self.id()? else { return Ok(None) };
@@ -58,7 +67,9 @@ impl Place<'_> {
             return self.pins.take_away(&self.pin_name());
         };
         let id = bpf::map_info(fd.as_fd()).map_err(|error| self.refused(error))?.id;
-        self.pins.put(&self.pin_name(), fd.as_fd())?;
+        if self.pinned_id()? != Some(id) {
+            self.pins.put(&self.pin_name(), fd.as_fd())?;
+        }
         if self.id()? == Some(id) {
             return Ok(());
         }
