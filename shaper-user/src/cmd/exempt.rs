@@ -62,12 +62,11 @@ fn add(prefixes: &[Prefix], context: &Context, out: &mut impl Write) -> anyhow::
     let before = policy(&next)?;
     let (mut news, mut lines) = (Vec::new(), Vec::new());
     for prefix in prefixes {
-        match before.exempt().covering(*prefix) {
-            Some(by) => lines.push(format!("{prefix} is exempt already, by {by}")),
-            None => {
-                news.push(text(prefix.to_string()));
-                lines.push(format!("{prefix} is never limited (kept across reboots)"));
-            }
+        if let Some(by) = before.exempt().covering(*prefix) {
+            lines.push(format!("{prefix} is exempt already, by {by}"));
+        } else {
+            news.push(text(prefix.to_string()));
+            lines.push(format!("{prefix} is never limited (kept across reboots)"));
         }
     }
     if !news.is_empty() {

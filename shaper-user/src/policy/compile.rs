@@ -88,7 +88,9 @@ impl Policy {
         };
         for prefix in prefixes {
             if self.exempt().covering(*prefix).is_none() {
-                classes.iter().for_each(|class| add(key(*prefix, *class)));
+                for class in classes {
+                    add(key(*prefix, *class));
+                }
             }
         }
     }

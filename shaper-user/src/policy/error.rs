@@ -170,8 +170,8 @@ impl PolicyError {
             Self::Destination(error) => return error.hint(),
             Self::Rate(error) => return error.hint(),
             Self::Amount(error) => return error.hint(),
-            Self::Service(error) => return error.hint(),
-            Self::Per(error) => return error.hint(),
+            Self::Service(error) => return Some(error.hint()),
+            Self::Per(error) => return Some(error.hint()),
             Self::Deadline(error) => return error.hint(),
             Self::NeverLimited { .. } => {
                 "a limit would cut the host off from DHCP, neighbours or routing; take it out"

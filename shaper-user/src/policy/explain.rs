@@ -105,7 +105,7 @@ impl Policy {
 
     /// `ports` in parts that are each inside or outside of every service that a rule is for.
     fn parts(&self, ports: &Ports) -> Vec<Ports> {
-        let mut parts: Vec<Ports> = vec![ports.clone()];
+        let mut divided: Vec<Ports> = vec![ports.clone()];
         for rule in self.rules().iter().chain(self.overridden()) {
             let Some(service) = rule.target().ports else {
                 continue;
@@ -113,13 +113,13 @@ impl Policy {
             if service.common(ports).is_empty() {
                 continue;
             }
-            parts = parts
+            divided = divided
                 .iter()
                 .flat_map(|part| [part.common(service), part.without(service)])
                 .filter(|part| !part.is_empty())
                 .collect();
         }
-        parts
+        divided
     }
 }
 

@@ -50,12 +50,12 @@ pub enum PerError {
 impl PerError {
     /// How to write it.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
+    pub fn hint(&self) -> String {
+        match self {
             Self::Word { .. } => "write `rule`, `ip`, `client` or a prefix length such as `/24`".to_owned(),
             Self::Wider { .. } => "write a longer prefix, or `rule`".to_owned(),
             Self::Longer { .. } => "write `ip`".to_owned(),
-        })
+        }
     }
 }
 

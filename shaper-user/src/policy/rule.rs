@@ -133,6 +133,7 @@ const MIN_ECN_PACKETS: u64 = 2;
 
 impl RuleLimit {
     /// A limit of `rate`, with what is not given from `defaults`.
+    #[expect(clippy::option_option, reason = "not given is one thing, off another")]
     pub(super) fn new(
         rate: Rate,
         burst: Option<Burst>,

@@ -78,8 +78,8 @@ pub enum ServiceError {
 impl ServiceError {
     /// How to write it.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
+    pub fn hint(&self) -> String {
+        match self {
             Self::Port { .. } => "write for example `tcp:993`, `udp:443` or `tcp:8000-8099`".to_owned(),
             Self::Backwards { .. } => "write the lower port first".to_owned(),
             Self::Unknown { known, .. } => {
@@ -90,7 +90,7 @@ impl ServiceError {
             Self::Taken { .. } => "choose another".to_owned(),
             Self::Empty { .. } => "write for example ports = [\"tcp:993\"]".to_owned(),
             Self::TooMany { .. } => "write ranges, for example `tcp:8000-8099`".to_owned(),
-        })
+        }
     }
 }
 
@@ -226,11 +226,11 @@ impl Ports {
 
 impl PortSpan {
     /// A part of it that `claimed`, spans without overlap, holds already, and by whom.
-    pub(super) fn claimed(&self, claimed: &BTreeMap<Self, usize>) -> Option<(Self, usize)> {
+    pub(super) fn claimed(self, claimed: &BTreeMap<Self, usize>) -> Option<(Self, usize)> {
         let behind = Self {
             first: self.last,
             last: u16::MAX,
-            ..*self
+            ..self
         };
         // Spans do not overlap, so the last that begins before the end of this one also ends last.
         let (span, owner) = claimed.range(..=behind).next_back()?;

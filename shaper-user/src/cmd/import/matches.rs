@@ -69,7 +69,7 @@ impl Match {
             let mut next = || rest.next().cloned().unwrap_or_default();
             match word.as_str() {
                 "-t" | "-A" | "-I" | "-m" | "-o" | "--table" | "--append" | "--insert" | "--match" => {
-                    drop(next())
+                    drop(next());
                 }
                 "-j" | "--jump" => {
                     let target = next();
@@ -83,7 +83,7 @@ impl Match {
                 }
                 "-d" | "--destination" | "--dst" if !is_inbound => found.destination = Some(next()),
                 "-s" | "--source" | "--src" if is_inbound && is_connection => {
-                    found.destination = Some(next())
+                    found.destination = Some(next());
                 }
                 "--sport" | "--source-port" | "--sports" | "--source-ports" if !is_inbound => {
                     found.ports.extend(next().split(',').map(str::to_owned));

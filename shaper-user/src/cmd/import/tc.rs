@@ -60,7 +60,7 @@ impl Script {
             "nft" if rest.first().is_some_and(|word| word == "add") => {
                 match rest.get(1).map(String::as_str) {
                     Some("rule") => {
-                        self.read_mark(command, Match::nft(rest.get(5..).unwrap_or_default()), rest)
+                        self.read_mark(command, Match::nft(rest.get(5..).unwrap_or_default()), rest);
                     }
                     Some("table" | "chain") => {}
                     _ => self.leave(command, "not a rule"),

@@ -217,13 +217,12 @@ fn refusal(bytes: &[u8]) -> Option<ConfigError> {
 
 fn names_a_place(error: &ConfigError) -> bool {
     let text = error.to_string();
-    match error {
-        ConfigError::NotText { .. } => text.contains("on line"),
-        _ => {
-            let place = text.strip_prefix("x.toml:").unwrap_or_default();
-            let mut numbers = place.split(':').take(2).map(|number| number.parse::<usize>());
-            matches!((numbers.next(), numbers.next()), (Some(Ok(1..)), Some(Ok(1..))))
-        }
+    if let ConfigError::NotText { .. } = error {
+        text.contains("on line")
+    } else {
+        let place = text.strip_prefix("x.toml:").unwrap_or_default();
+        let mut numbers = place.split(':').take(2).map(str::parse::<usize>);
+        matches!((numbers.next(), numbers.next()), (Some(Ok(1..)), Some(Ok(1..))))
     }
 }
 
@@ -255,7 +254,7 @@ fn hostile_configurations_are_valid_or_refused_with_a_place() {
         }
     }
     assert!((4_000..6_000).contains(&n_refused), "{n_refused} of 6000 refused");
-    assert!(slowest < Duration::from_secs(60), "one took {slowest:?}");
+    assert!(slowest < Duration::from_mins(1), "one took {slowest:?}");
 }
 
 #[test]

@@ -58,9 +58,10 @@ fn build(drawn: &[Drawn], exempt: &[Prefix]) -> Policy {
     let text = format!("[exempt]\nprefixes = [{}]\n", quoted.join(", "));
     let mut config = Config::parse(Path::new("x"), text).unwrap();
     for (index, rule) in drawn.iter().enumerate() {
-        let rate = match rule.is_unlimited {
-            true => "unlimited".to_owned(),
-            false => format!("{}mbit", index + 1),
+        let rate = if rule.is_unlimited {
+            "unlimited".to_owned()
+        } else {
+            format!("{}mbit", index + 1)
         };
         let mut written = crate::config::RuleConfig::new(rule.destination.to_string(), rate, rule.source);
         written.service = rule.service.map(crate::config::text);
