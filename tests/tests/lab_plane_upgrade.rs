@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use shaper_common::names::LAYOUT_VERSION;
 use shaper_tests::lab::{Lab, UPLINK, client};
 use shaper_tests::plane::{assert_objects, filters, hooks, objects, qdiscs};
 use shaper_tests::shaper::Shaper;
@@ -76,12 +77,13 @@ fn pins_of_another_layout_are_replaced_and_the_program_with_them() {
         shaper.run(&up);
         let pin = shaper.pin("META");
         let pins = pin.ancestors().nth(2).expect("two directories above a pin");
-        std::fs::rename(pins.join("v1"), pins.join("v0")).expect("pins can be renamed");
+        let ours = format!("v{LAYOUT_VERSION}");
+        std::fs::rename(pins.join(&ours), pins.join("v0")).expect("pins can be renamed");
         assert_eq!(shaper.try_run(&["status"]).status.code(), Some(6));
         // A failure leaves the other layout in force.
         let with_another = format!("{UPLINK},missing");
         assert!(!shaper.try_run(&["up", "-i", &with_another]).status.success());
-        assert!(pins.join("v0").exists() && !pins.join("v1").exists());
+        assert!(pins.join("v0").exists() && !pins.join(&ours).exists());
         let said = shaper.run(&up);
         assert!(said.contains("replaced in place"), "{said}");
         assert!(!pins.join("v0").exists());

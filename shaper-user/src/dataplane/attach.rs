@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aya::Ebpf;
 
 use super::Dataplane;
+use super::clsact;
 use super::device::{self, Device};
 use super::error::DataplaneError;
 use super::hold::{self, Holding};
@@ -174,7 +175,17 @@ impl Dataplane {
                 if let Some(other) = self.adopt(&name)? {
                     undo.adopted.push((name.clone(), other));
                 }
-                let present = record.interface.get(&name);
+                let present = record.interface.get(&name).cloned();
+                if present.is_none() {
+                    // Whatever kills us from here on, `down` knows whose clsact it finds.
+                    let intent = InterfaceRecord {
+                        made_clsact: !clsact::is_there(netlink, target.device.ifindex)?,
+                        ..target.wanted.clone()
+                    };
+                    record.interface.insert(name.clone(), intent);
+                    record.write(&self.paths)?;
+                }
+                let present = present.as_ref();
                 let link = links::attach(netlink, &self.pins, &target.device, fd, present, request.hook)?;
                 target.wanted.hook = link.hook;
                 target.wanted.made_clsact = link.made_clsact;

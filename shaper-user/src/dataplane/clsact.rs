@@ -139,6 +139,14 @@ pub(super) fn attach(
     Ok(is_added)
 }
 
+/// Whether the device has clsact, whoever added it.
+pub(super) fn is_there(netlink: &mut Netlink, ifindex: u32) -> Result<bool, DataplaneError> {
+    let qdiscs = qdisc::list(netlink)?;
+    Ok(qdiscs
+        .iter()
+        .any(|qdisc| qdisc.ifindex == ifindex && qdisc.parent == CLSACT && qdisc.kind == "clsact"))
+}
+
 /// Takes our filter away if it is there, and clsact if we added it and nobody else uses it.
 pub(super) fn detach(
     netlink: &mut Netlink,
@@ -160,10 +168,7 @@ pub(super) fn detach(
     if is_clsact_ours {
         let is_empty =
             list(netlink, ifindex, EGRESS)?.is_empty() && list(netlink, ifindex, INGRESS)?.is_empty();
-        let is_there = qdisc::list(netlink)?
-            .iter()
-            .any(|qdisc| qdisc.ifindex == ifindex && qdisc.parent == CLSACT && qdisc.kind == "clsact");
-        if is_empty && is_there {
+        if is_empty && is_there(netlink, ifindex)? {
             qdisc::delete_clsact(netlink, ifindex).map_err(refused)?;
         }
     }

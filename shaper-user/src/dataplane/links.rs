@@ -124,7 +124,7 @@ pub(super) fn detach(
     detach_tcx(pins, interface)?;
     if let Some(device) = device {
         let made_clsact = record.is_some_and(|record| record.made_clsact);
-        if record.is_none_or(|record| record.hook == Hook::Clsact) {
+        if made_clsact || record.is_none_or(|record| record.hook == Hook::Clsact) {
             clsact::detach(netlink, device.ifindex, made_clsact)?;
         }
     }
