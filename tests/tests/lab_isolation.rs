@@ -13,10 +13,14 @@ const BUSY: Duration = Duration::from_millis(5);
 
 fn undisturbed(destinations: u16, megabits: u32) {
     let lab = Lab::new();
-    let shaper = Shaper::up(&lab.server, UPLINK);
-    for n in 1..=destinations {
-        shaper.set(client(n), &format!("{megabits}mbit"), &["--temporary"]);
-    }
+    let rule = |n| {
+        format!(
+            "[[rule]]\ndestination = \"{}\"\nrate = \"{megabits}mbit\"\n",
+            client(n)
+        )
+    };
+    let rules: String = (1..=destinations).map(rule).collect();
+    let _shaper = Shaper::up_with(&lab.server, UPLINK, &rules);
     let (_receiver, _echo) = (Receiver::start(&lab.clients), Echo::start(&lab.clients));
     let probe = || Probe::run(&lab.server, client(1000), 200, Duration::from_millis(10));
     let before = probe();

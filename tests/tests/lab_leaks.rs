@@ -12,7 +12,7 @@ use shaper_tests::shaper::Shaper;
 const FOUND: [&str; 3] = ["", "pfifo limit 77", "fq flow_limit 123 limit 4567"];
 
 /// What leaks, leaks each time; each time the verifier takes seconds in a guest.
-const N_ROUNDS: usize = 8;
+const N_ROUNDS: usize = 4;
 
 /// What can be seen of the qdiscs, counters left out.
 fn qdiscs(lab: &Lab) -> Vec<(String, Value)> {

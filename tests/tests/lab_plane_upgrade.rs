@@ -48,21 +48,21 @@ fn whatever_kills_up_the_next_one_works_and_down_leaves_nothing() {
     shaper.run(&["up", "-i", UPLINK]);
     let whole = begun.elapsed();
     shaper.run(&["down"]);
-    for n in 0..12 {
+    for n in 0..8 {
         let mut child = shaper
             .command(&["up", "-i", UPLINK])
             .stdout(Stdio::null())
             .spawn()
             .expect("it is there");
-        std::thread::sleep(whole * n / 12);
+        std::thread::sleep(whole * n / 8);
         child.kill().expect("it was started");
         child.wait().expect("it was started");
         if n % 2 == 0 {
             shaper.run(&["up", "-i", UPLINK]);
-            assert_eq!(shaper.status()["is_degraded"], false, "killed after {n}/12");
+            assert_eq!(shaper.status()["is_degraded"], false, "killed after {n}/8");
         }
         shaper.run(&["down"]);
-        assert_eq!(qdiscs(&lab), qdiscs_before, "killed after {n}/12");
+        assert_eq!(qdiscs(&lab), qdiscs_before, "killed after {n}/8");
     }
     assert_objects(before);
     assert_eq!(filters(&lab), "");

@@ -10,7 +10,7 @@ mod programs;
 use std::num::NonZero;
 use std::process::{Command, ExitCode};
 use std::sync::LazyLock;
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -102,7 +102,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     prepare(&layers, &options.kernel)?;
     let programs: Built = LazyLock::new(Box::new(|| programs::build(&options.program)));
     let mut outcomes = Vec::new();
-    for layer in layers {
+    for layer in &layers {
         match layer {
             Layer::Tidy => outcomes.push(check("tidy", || Ok(tidy::check()?.1 == 0))),
             Layer::Fmt => outcomes.push(check("fmt", || {
@@ -115,13 +115,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             Layer::Ebpf => outcomes.push(check("ebpf", ebpf::check)),
             Layer::Unit => outcomes.push(unit(options)?),
             Layer::Native => outcomes.push(native(options, &programs)?),
-            Layer::Lab => {
-                for kernel in kernels(&options.kernel) {
-                    outcomes.push(guest(options, built(&programs), kernel, false)?);
-                }
-            }
-            Layer::Icount => outcomes.extend(icount(options, &built(&programs))?),
+            Layer::Lab | Layer::Icount => {}
         }
+    }
+    let [has_lab, has_icount] = [Layer::Lab, Layer::Icount].map(|layer| layers.contains(&layer));
+    if has_lab || has_icount {
+        outcomes.extend(guests(options, &built(&programs), has_lab, has_icount)?);
     }
     Ok(summary(&outcomes, options.is_selective()))
 }
@@ -209,29 +208,34 @@ fn native(options: &Options, programs: &Built<'_>) -> Result<Outcome> {
     })
 }
 
-/// A guest whose clock counts instructions has one processor and does not mind what else the machine does: as many of
-/// them run at the same time as the machine has processors.
-fn icount(options: &Options, programs: &Result<&Programs, String>) -> Result<Vec<Outcome>> {
+/// Guests with two processors, whose tests mind what else the machine does, one after the other; beside them those whose
+/// clock counts instructions, which have one processor and do not mind.
+fn guests(
+    options: &Options,
+    programs: &Result<&Programs, String>,
+    has_lab: bool,
+    has_icount: bool,
+) -> Result<Vec<Outcome>> {
     let kernels = kernels(&options.kernel);
-    let n_at_once = thread::available_parallelism().map_or(1, NonZero::get);
-    let mut outcomes = Vec::new();
-    for kernels in kernels.chunks(n_at_once) {
-        let results = thread::scope(|scope| {
-            let run = |kernel| {
-                let programs = programs.clone();
-                scope.spawn(move || guest(options, programs, kernel, true))
-            };
-            let running: Vec<_> = kernels.iter().map(|kernel| run(*kernel)).collect();
-            running
-                .into_iter()
-                .map(ScopedJoinHandle::join)
-                .collect::<Vec<_>>()
-        });
-        for result in results {
-            outcomes.push(result.map_err(|_| anyhow!("xtask has a defect: a thread panicked"))??);
+    let run = |kernel: &Kernel, icount| guest(options, programs.clone(), *kernel, icount);
+    let n_processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let n_at_once = (n_processors - usize::from(has_lab && n_processors > 1)).max(1);
+    let counted = if has_icount { &kernels[..] } else { &[] };
+    thread::scope(|scope| {
+        let n_each = counted.len().div_ceil(n_at_once).max(1);
+        let parts: Vec<_> = counted
+            .chunks(n_each)
+            .map(|part| scope.spawn(move || part.iter().map(|kernel| run(kernel, true)).collect::<Vec<_>>()))
+            .collect();
+        let mut results = Vec::new();
+        if has_lab {
+            results.extend(kernels.iter().map(|kernel| run(kernel, false)));
         }
-    }
-    Ok(outcomes)
+        for part in parts {
+            results.extend(part.join().map_err(|_| anyhow!("a thread of xtask panicked"))?);
+        }
+        results.into_iter().collect()
+    })
 }
 
 fn guest(
@@ -241,8 +245,7 @@ fn guest(
     icount: bool,
 ) -> Result<Outcome> {
     let name = format!("{} {}", if icount { "icount" } else { "lab" }, kernel.name());
-    let shown = if icount { Shown::ByLine } else { Shown::AtOnce };
-    layer(&name, shown, |tests| {
+    layer(&name, Shown::ByLine, |tests| {
         let programs = programs.map_err(anyhow::Error::msg)?;
         let prefixes: &[&str] = if icount { &["exact_"] } else { &["lab_", "native_"] };
         let Some(mut guest) = programs.guest(kernel, prefixes, options.filter.as_deref()) else {
