@@ -24,7 +24,7 @@ fn a_rate_that_changes_under_a_flood_reorders_nothing_and_lets_nothing_through()
     let shaper = Shaper::up(&lab.server, UPLINK);
     shaper.set(client(1), "8mbit", &[]);
     let disturbed = Disturbed::by(&lab, &shaper, &flood(), || {
-        change_rate(&shaper, 300, &[1, 8, 2, 4]);
+        change_rate(&shaper, 100, &[1, 8, 2, 4]);
     });
     let rate = disturbed.settled().bits_per_second();
     println!("{rate:.0} bit/s over {:?}", disturbed.arrivals.span());
