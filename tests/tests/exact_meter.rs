@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use shaper_tests::lab::{Lab, UPLINK, client};
-use shaper_tests::traffic::{Clock, Echo, Options, Probe, Receiver, Socket};
+use shaper_tests::lab::{DOWNLINK, Lab, UPLINK, client};
+use shaper_tests::traffic::{Clock, Echo, Iperf, Load, Options, Probe, Receiver, Socket, Tap};
 
 #[test]
 fn departures_that_an_application_asks_for_are_measured_within_a_hundred_ppm() {
@@ -51,4 +51,41 @@ fn the_same_round_trip_takes_the_same_time() {
     );
     assert_eq!(probe.n_lost, 0);
     assert!(probe.percentile(90) < probe.median() + Duration::from_micros(20));
+}
+
+#[test]
+fn the_rate_of_a_token_bucket_filter_is_measured_within_two_hundredths() {
+    let lab = Lab::new();
+    lab.server.tc([format!(
+        "qdisc add dev {UPLINK} root tbf rate 10mbit burst 100kb limit 100kb"
+    )]);
+    let receiver = Receiver::start(&lab.clients);
+    Load::to(client(1))
+        .bits_per_second(40_000_000)
+        .run(&lab.server, Duration::from_secs(3));
+    let arrivals = receiver.arrivals().settled(Duration::from_millis(600));
+    let rate = arrivals.bits_per_second();
+    println!("measured {rate:.0} bit/s of 10 Mbit/s");
+    assert!((9.8e6..10.2e6).contains(&rate), "{rate}");
+    assert_eq!(arrivals.n_reordered(), 0);
+}
+
+#[test]
+fn iperf3_measures_tcp_at_the_receiver() {
+    let lab = Lab::new();
+    lab.server.tc([format!(
+        "qdisc add dev {UPLINK} root tbf rate 10mbit burst 100kb limit 100kb"
+    )]);
+    let tap = Tap::start(&lab.clients, DOWNLINK);
+    let transfer = Iperf::to(client(1), 5201, 3).run(&lab.server, &lab.clients);
+    let wire = tap.arrivals().to(client(1)).settled(Duration::from_secs(1));
+    println!(
+        "goodput {:.0}, wire {:.0}, {} retransmitted, by second {:?}",
+        transfer.bits_per_second,
+        wire.bits_per_second(),
+        transfer.n_retransmitted,
+        transfer.by_second
+    );
+    let goodput = transfer.bits_per_second * 1514.0 / 1448.0;
+    assert!((0.95..1.05).contains(&(goodput / wire.bits_per_second())));
 }

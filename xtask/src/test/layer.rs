@@ -1,7 +1,7 @@
 //! Runs a layer and keeps what it printed.
 
 use std::fs::{self, File};
-use std::io::{self, LineWriter, Read as _, Write};
+use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -96,27 +96,34 @@ pub(super) fn layer(name: &str, shown: Shown, run: impl FnOnce(&mut Tests) -> Re
 fn tee(name: &str, shown: Shown, mut log: File) -> Show {
     let mut writer: Box<dyn Write> = match shown {
         Shown::AtOnce => Box::new(io::stdout()),
-        Shown::ByLine => Box::new(LineWriter::new(Prefixed(format!("{name} | ")))),
+        Shown::ByLine => Box::new(Prefixed {
+            prefix: format!("{name} | "),
+            line: Vec::new(),
+        }),
     };
     Box::new(move |bytes| {
         // Whoever read our output may have gone; the tests still count.
-        let _ = writer.write_all(bytes);
-        if let Shown::AtOnce = shown {
-            let _ = writer.flush();
-        }
+        let _ = writer.write_all(bytes).and_then(|()| writer.flush());
         let _ = log.write_all(bytes);
     })
 }
 
 /// Writes whole lines to the standard output, each with a prefix.
-struct Prefixed(String);
+struct Prefixed {
+    prefix: String,
+    line: Vec<u8>,
+}
 
 impl Write for Prefixed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut stdout = io::stdout().lock();
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            stdout.write_all(self.0.as_bytes())?;
-            stdout.write_all(line)?;
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend(part);
+            if part.ends_with(b"\n") {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(self.prefix.as_bytes())?;
+                stdout.write_all(&self.line)?;
+                self.line.clear();
+            }
         }
         Ok(bytes.len())
     }
