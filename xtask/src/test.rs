@@ -282,6 +282,13 @@ fn summary(outcomes: &[Outcome], is_filtered: bool) -> ExitCode {
             failures.push(format!("{}: ran no test", outcome.name));
         }
     }
+    for outcome in outcomes.iter().filter(|outcome| !outcome.second_tries.is_empty()) {
+        println!(
+            "{}: had a second try: {}",
+            outcome.name,
+            outcome.second_tries.join(", ")
+        );
+    }
     if passed == 0 && failures.is_empty() {
         failures.push("no layer ran a test".to_owned());
     }

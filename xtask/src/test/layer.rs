@@ -21,6 +21,8 @@ pub(super) struct Outcome {
     pub(super) passed: usize,
     /// What failed.
     pub(super) failures: Vec<String>,
+    /// Programs that were run a second time.
+    pub(super) second_tries: Vec<String>,
     /// Where its output is.
     pub(super) log: Option<PathBuf>,
 }
@@ -88,6 +90,7 @@ pub(super) fn layer(name: &str, shown: Shown, run: impl FnOnce(&mut Tests) -> Re
         name: name.to_owned(),
         passed: tally.passed,
         failures: tally.failures,
+        second_tries: tally.second_tries,
         log: Some(log),
     })
 }

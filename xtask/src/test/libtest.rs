@@ -7,6 +7,9 @@ pub(super) const PROGRAM: &str = "::: ";
 /// Between the program's name and its exit code, in the line after it.
 pub(super) const EXIT: &str = " ended with ";
 
+/// After a program's name: it failed and is run a second time, and only that counts.
+pub(super) const AGAIN: &str = " again";
+
 /// Gets all the output that passes by.
 pub(super) type Show = Box<dyn FnMut(&[u8])>;
 
@@ -16,7 +19,8 @@ pub(super) struct Tests {
     line: Vec<u8>,
     program: Option<String>,
     n_open: usize,
-    n_before: usize,
+    /// What had been counted when the program started.
+    before: (usize, usize),
     names: Option<Vec<String>>,
     tally: Tally,
 }
@@ -28,6 +32,8 @@ pub(super) struct Tally {
     pub(super) passed: usize,
     /// Tests that failed, and other reasons why the layer did.
     pub(super) failures: Vec<String>,
+    /// Programs that were run a second time.
+    pub(super) second_tries: Vec<String>,
 }
 
 impl Tally {
@@ -44,7 +50,7 @@ impl Tests {
             line: Vec::new(),
             program: None,
             n_open: 0,
-            n_before: 0,
+            before: (0, 0),
             names: None,
             tally: Tally::default(),
         }
@@ -66,7 +72,7 @@ impl Tests {
     /// A command ended, with this status.
     pub(super) fn end(&mut self, success: bool, status: &str) {
         self.close();
-        if !success && self.tally.failures.len() == self.n_before {
+        if !success && self.tally.failures.len() == self.before.1 {
             self.fail(&format!("failed without saying why ({status})"));
         }
         self.program = None;
@@ -96,13 +102,19 @@ impl Tests {
             self.names = None;
             if let Some((_, code)) = rest.split_once(EXIT) {
                 self.end(code == "0", &format!("exit code {code}"));
+                return;
+            }
+            if let Some(program) = rest.strip_suffix(AGAIN) {
+                self.tally.passed = self.before.0;
+                self.tally.failures.truncate(self.before.1);
+                self.tally.second_tries.push(program.to_owned());
             } else {
                 self.close();
                 self.program = Some(rest.to_owned());
-                self.n_before = self.tally.failures.len();
-                // It must say how it went, even if it never says that it runs.
-                self.n_open = 1;
+                self.before = (self.tally.passed, self.tally.failures.len());
             }
+            // It must say how it went, even if it never says that it runs.
+            self.n_open = 1;
         } else if is_start(line) {
             self.n_open = if self.program.is_some() {
                 1
@@ -187,7 +199,7 @@ mod tests {
             tally(&[GOOD, GOOD].concat()),
             Tally {
                 passed: 4,
-                failures: vec![]
+                ..Tally::default()
             }
         );
     }
@@ -200,9 +212,30 @@ mod tests {
             tally(&text),
             Tally {
                 passed: 3,
-                failures: vec!["lab_x: b".to_owned()]
+                failures: vec!["lab_x: b".to_owned()],
+                ..Tally::default()
             }
         );
+    }
+
+    #[test]
+    fn of_a_program_that_is_run_again_the_second_time_counts() {
+        let run = |second: &str, code| {
+            tally(&format!(
+                "::: lab_w\n{GOOD}::: lab_w ended with 0\n::: lab_x\n{BAD}::: lab_x again\n{second}::: lab_x ended with {code}\n"
+            ))
+        };
+        let expected = Tally {
+            passed: 4,
+            second_tries: vec!["lab_x".to_owned()],
+            ..Tally::default()
+        };
+        assert_eq!(run(GOOD, 0), expected);
+        assert_eq!(
+            (run(BAD, 101).passed, run(BAD, 101).failures),
+            (3, vec!["lab_x: b".to_owned()])
+        );
+        assert_eq!(run("", 139).failures, ["lab_x: ended before its tests did"]);
     }
 
     #[test]
@@ -216,7 +249,8 @@ mod tests {
             tally(&text),
             Tally {
                 passed: 2,
-                failures: vec![format!("lab_x: {why}")]
+                failures: vec![format!("lab_x: {why}")],
+                ..Tally::default()
             }
         );
         assert_eq!(
@@ -242,7 +276,8 @@ mod tests {
             tally(text),
             Tally {
                 passed: 0,
-                failures: vec!["1 ignored".to_owned()]
+                failures: vec!["1 ignored".to_owned()],
+                ..Tally::default()
             }
         );
     }
