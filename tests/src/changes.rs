@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use shaper_common::names::{CLSACT_HANDLE, CLSACT_PRIORITY};
 use shaper_common::pacing::Limit;
 use shaper_common::rule::Key4;
-use shaper_user::policy::tables::{BucketId, Entry, TableKey, Tables};
+use shaper_user::policy::tables::{Entry, TableKey, Tables};
 
 use crate::lab::{Lab, Release, UPLINK, bpf, client};
 use crate::shaper::Shaper;
@@ -60,10 +60,15 @@ impl Disturbed {
 /// `shaper set` does.
 pub fn change_rate(shaper: &Shaper<'_>, n: usize, megabits: &[u32]) {
     let dataplane = shaper.dataplane();
+    let key = key(client(1));
+    let in_force = dataplane.entries().expect("the kernel shows the tables");
+    let Some(Entry::Limited { bucket, .. }) = in_force.get(&key).copied() else {
+        panic!("the client has no limit to change");
+    };
     for megabits in megabits.iter().cycle().take(n) {
         let rate_bytes_per_sec = u64::from(*megabits) * 125_000;
         let limit = Limit::new(rate_bytes_per_sec, 10_000_000, 200_000_000, None);
-        let tables = Tables::new(vec![(key(client(1)), Entry::limited(limit, BucketId(1)))]);
+        let tables = Tables::new(vec![(key, Entry::limited(limit, bucket))]);
         dataplane.apply(&tables).expect("the kernel takes the tables");
     }
 }

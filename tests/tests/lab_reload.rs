@@ -15,7 +15,8 @@ fn assert_rate(disturbed: &Disturbed, bits_per_second: f64) {
         "{rate:.0} of {bits_per_second:.0} bit/s over {:?}",
         disturbed.arrivals.span()
     );
-    assert!((0.99..1.005).contains(&(rate / bits_per_second)), "{rate}");
+    // Exact in virtual time; here the processors are busy with commands.
+    assert!((0.95..1.005).contains(&(rate / bits_per_second)), "{rate}");
 }
 
 #[test]
