@@ -239,7 +239,11 @@ impl<'a> Monitor<'a> {
         };
         for (interface, result) in outcomes {
             let events = match result {
-                Ok(how) => self.state.repaired(&interface, &how, now),
+                Ok(Some(how)) => self.state.repaired(&interface, &how, now),
+                Ok(None) => {
+                    self.state.needless(&interface, now);
+                    Vec::new()
+                }
                 Err((why, remedy)) => self
                     .state
                     .failed(&interface, &why, &remedy, now)

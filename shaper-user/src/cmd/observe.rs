@@ -8,7 +8,7 @@ use super::Context;
 use super::change::{has_ended, now, running};
 use super::sources::policy;
 use crate::config::RuleConfig;
-use crate::dataplane::{self, Dataplane, DataplaneError, Hook, InterfaceStatus};
+use crate::dataplane::{self, Attached, Dataplane, DataplaneError, Done, InterfaceStatus};
 use crate::monitor::{Observation, Seen, Wanted};
 use crate::store::Policies;
 
@@ -143,13 +143,16 @@ fn seen(interface: InterfaceStatus) -> Seen {
     }
 }
 
-/// What was done to an interface, in words.
-pub(super) fn describe(hook: Hook, is_attached: bool, holders: &[String]) -> String {
-    let on = holders.join(", ");
-    if is_attached {
-        format!("attached by {}, fq on {on}", hook.name())
-    } else {
-        format!("fq put in place on {on}")
+/// What was done to an interface, in words; `None` if there was nothing to do.
+pub(super) fn describe(attached: &Attached) -> Option<String> {
+    let on = match &attached.holders[..] {
+        [] => String::new(),
+        holders => format!(", fq on {}", holders.join(", ")),
+    };
+    match attached.done {
+        Done::Nothing if !attached.is_fq_put => None,
+        Done::Nothing => Some(format!("fq put in place on {}", attached.holders.join(", "))),
+        Done::Attached | Done::Replaced => Some(format!("attached by {}{on}", attached.hook.name())),
     }
 }
 

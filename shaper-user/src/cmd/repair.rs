@@ -6,11 +6,11 @@ use super::failure::hint;
 use super::observe::describe;
 use super::sources::policy;
 use super::{Change, Context};
-use crate::dataplane::{Dataplane, DataplaneError, Done, Request};
+use crate::dataplane::{Dataplane, DataplaneError, Request};
 use crate::monitor::{Repair, Wanted};
 
-/// What became of one interface: what was done, or why nothing was, and the remedy.
-pub(super) type Outcome = (String, Result<String, (String, String)>);
+/// What became of one interface: what was done, if there was anything to do; or why it was not, and the remedy.
+pub(super) type Outcome = (String, Result<Option<String>, (String, String)>);
 
 /// Attaches to the interfaces of `repair` again, and brings the books up to date. Nothing, if shaper is not up.
 ///
@@ -44,11 +44,8 @@ pub(super) fn carry_out(context: &Context, repair: &Repair) -> anyhow::Result<Ve
         Ok(attached) => Ok(attached
             .into_iter()
             .map(|attached| {
-                let is_attached = attached.done != Done::Nothing;
-                (
-                    attached.interface,
-                    Ok(describe(attached.hook, is_attached, &attached.holders)),
-                )
+                let done = describe(&attached);
+                (attached.interface, Ok(done))
             })
             .collect()),
         Err(error) if names.len() == 1 => Ok(vec![(names[0].clone(), Err(refusal(error)))]),
@@ -61,9 +58,7 @@ pub(super) fn carry_out(context: &Context, repair: &Repair) -> anyhow::Result<Ve
                     interfaces: vec![name.clone()],
                 };
                 let result = match dataplane.attach(&request(&one.interfaces)?) {
-                    Ok(attached) => Ok(attached.first().map_or_else(String::new, |attached| {
-                        describe(attached.hook, attached.done != Done::Nothing, &attached.holders)
-                    })),
+                    Ok(attached) => Ok(attached.first().and_then(describe)),
                     Err(error) => Err(refusal(error)),
                 };
                 Ok((name.clone(), result))

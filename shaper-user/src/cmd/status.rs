@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             .problems
             .push((format!("{name}: {what}"), remedy.to_owned()));
     }
-    if Tables::from(&policy) != dataplane.entries()? {
+    if !Tables::from(&policy).means_the_same_as(&dataplane.entries()?) {
         status.problems.push((
             "the kernel holds other rules than those that `shaper list` shows".to_owned(),
             "run `shaper reload`".to_owned(),

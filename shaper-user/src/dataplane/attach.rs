@@ -47,6 +47,8 @@ pub struct Attached {
     pub hook: Hook,
     /// What was done.
     pub done: Done,
+    /// Whether fq was put in place, or given other settings, on one of `holders`.
+    pub is_fq_put: bool,
     /// The devices that hold its packets.
     pub holders: Vec<String>,
 }
@@ -201,10 +203,12 @@ impl Dataplane {
             }
             record.interface.insert(name.clone(), target.wanted.clone());
             let (hook, holders) = (target.wanted.hook, target.holders.clone());
+            let is_put = |holding: &Holding| holding.is_needed() && holders.contains(&holding.device.name);
             attached.push(Attached {
                 interface: name,
                 hook,
                 done,
+                is_fq_put: holdings.iter().any(is_put),
                 holders,
             });
         }

@@ -92,16 +92,21 @@ impl State {
         is_due.then_some(Repair { interfaces })
     }
 
-    /// `interface` was attached to again, `how` says by what.
+    /// `interface` was to be repaired, and there was nothing to do: a command was faster, or we do not see what is wrong.
+    pub fn needless(&mut self, interface: &str, now: Duration) {
+        if let Some(health) = self.interfaces.get_mut(interface)
+            && !health.problems.is_empty()
+        {
+            health.retry.failed(now);
+        }
+    }
+
+    /// `interface` was repaired, `how` says by what. It may have been seen in good order before this is known.
     pub fn repaired(&mut self, interface: &str, how: &str, now: Duration) -> Vec<Event> {
         let Some(health) = self.interfaces.get_mut(interface) else {
             return Vec::new();
         };
         health.last_failure = None;
-        if health.problems.is_empty() {
-            // A command was faster.
-            return Vec::new();
-        }
         let mut events = vec![Event::new(Kind::Repaired, how, "").on(interface)];
         if health.retry.repaired(now) {
             events.push(
@@ -270,8 +275,33 @@ mod tests {
         let last = state.repaired("a", "fq", START);
         assert_eq!(kinds(&last), [Kind::Repaired, Kind::Contested]);
         assert_eq!(state.repair(START), None);
+    }
+
+    #[test]
+    fn a_repair_counts_although_its_effect_was_seen_before_its_end() {
+        let mut state = State::default();
+        for _ in 0..4 {
+            state.look(&up(&[bad("a", "x", true)]));
+            state.look(&up(&[good("a")]));
+            assert_eq!(kinds(&state.repaired("a", "fq", START)), [Kind::Repaired]);
+        }
+        assert_eq!(state.repaired("a", "fq", START).len(), 2);
+        assert_eq!(state.repaired("gone", "fq", START), []);
+    }
+
+    #[test]
+    fn what_stays_wrong_although_there_is_nothing_to_do_is_tried_less_often() {
+        let mut state = State::default();
+        state.look(&up(&[bad("a", "x", true)]));
+        state.needless("a", START);
+        assert_eq!(state.repair(START), None);
+        assert!(state.repair(Duration::from_millis(500)).is_some());
+        // A command that was faster costs nothing.
+        let mut state = State::default();
         state.look(&up(&[good("a")]));
-        assert_eq!(state.repaired("a", "fq", START), []);
+        state.needless("a", START);
+        state.look(&up(&[bad("a", "x", true)]));
+        assert!(state.repair(START).is_some());
     }
 
     #[test]

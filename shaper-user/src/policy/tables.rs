@@ -141,6 +141,19 @@ impl Tables {
         &self.entries
     }
 
+    /// Whether packets meet the same in both: where no entry tells clients apart, it does not matter how many there may
+    /// be, and the kernel need not know.
+    #[must_use]
+    pub fn means_the_same_as(&self, other: &Self) -> bool {
+        let tells_apart =
+            |(_, entry): &(TableKey, Entry)| matches!(entry, Entry::Limited { clients: Some(_), .. });
+        let is_counted = self.entries.iter().any(tells_apart);
+        (self.max_clients == other.max_clients || !is_counted)
+            && self.entries == other.entries
+            && self.groups == other.groups
+            && self.ports == other.ports
+    }
+
     /// The entry with exactly this key.
     #[must_use]
     pub fn get(&self, key: &TableKey) -> Option<&Entry> {
@@ -152,6 +165,26 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_many_clients_there_may_be_counts_where_they_are_told_apart() {
+        let tables = |clients, max_clients| {
+            let entry = Entry::Limited {
+                limit: Limit::new(1_000_000, 0, 0, None),
+                bucket: BucketId(1),
+                clients,
+                group: None,
+            };
+            let mut tables = Tables::new(vec![(TableKey::Any, entry)]);
+            tables.max_clients = max_clients;
+            tables
+        };
+        let each = Some(ClientLens { v4: 32, v6: 64 });
+        assert!(tables(None, 7).means_the_same_as(&tables(None, 8)));
+        assert!(!tables(each, 7).means_the_same_as(&tables(each, 8)));
+        assert!(tables(each, 7).means_the_same_as(&tables(each, 7)));
+        assert!(!tables(each, 7).means_the_same_as(&tables(None, 7)));
+    }
 
     #[test]
     fn of_two_entries_with_one_key_the_first_counts() {
