@@ -42,31 +42,36 @@ pub(crate) fn run(_options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The Debian package, built.
-pub(crate) fn package() -> Result<PathBuf> {
+/// The Debian package with the static binary, built.
+fn package() -> Result<PathBuf> {
     static_binary()?;
-    let tool = cargo_deb()?;
-    let dir = directory()?;
-    let mut command = Command::new(tool);
+    deb(&["--target", TARGET], &directory()?)
+}
+
+/// A Debian package with the binary that was built for this machine and the tests; it is not one to hand out.
+pub(crate) fn test_package(binary: &Path) -> Result<PathBuf> {
+    write_pages(binary)?;
+    let dir = process::workspace().join("target/test-package");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+    deb(&[], &dir)
+}
+
+/// Packs what is built.
+fn deb(options: &[&str], dir: &Path) -> Result<PathBuf> {
+    let mut command = Command::new(cargo_deb()?);
     command
         .current_dir(process::workspace())
-        .args([
-            "--no-build",
-            "--no-strip",
-            "--package",
-            "shaper-user",
-            "--target",
-            TARGET,
-            "--output",
-        ])
-        .arg(&dir);
+        .args(["--no-build", "--no-strip", "--package", "shaper-user"])
+        .args(options)
+        .arg("--output")
+        .arg(dir);
     let printed = process::output(&mut command)?;
     let path = printed.lines().last().context("cargo-deb names no file")?.trim();
     Ok(process::workspace().join(path))
 }
 
 /// The static binary, built, with the pages and completions that it writes.
-pub(crate) fn static_binary() -> Result<PathBuf> {
+fn static_binary() -> Result<PathBuf> {
     need_target()?;
     process::run(cargo().args([
         "build",
@@ -74,6 +79,8 @@ pub(crate) fn static_binary() -> Result<PathBuf> {
         "--release",
         "--package",
         "shaper-user",
+        "--bin",
+        "shaper",
         "--target",
         TARGET,
     ]))?;
@@ -81,6 +88,12 @@ pub(crate) fn static_binary() -> Result<PathBuf> {
     // For a static program it fails, or says so; for any other it lists libraries.
     let libraries = process::output(Command::new("ldd").arg(&binary)).unwrap_or_default();
     ensure!(!libraries.contains("=>"), "`{}` is not static", binary.display());
+    write_pages(&binary)?;
+    Ok(binary)
+}
+
+/// The pages and completions, as the binary writes them.
+fn write_pages(binary: &Path) -> Result<()> {
     let dir = directory()?;
     let (pages, completions) = (dir.join("man"), dir.join("completions"));
     for made in [&pages, &completions] {
@@ -89,12 +102,12 @@ pub(crate) fn static_binary() -> Result<PathBuf> {
         }
         fs::create_dir_all(made)?;
     }
-    process::output(Command::new(&binary).arg("man").arg(&pages))?;
+    process::output(Command::new(binary).arg("man").arg(&pages))?;
     for (shell, name) in [("bash", "shaper"), ("zsh", "_shaper"), ("fish", "shaper.fish")] {
-        let script = process::output(Command::new(&binary).args(["completions", shell]))?;
+        let script = process::output(Command::new(binary).args(["completions", shell]))?;
         fs::write(completions.join(name), script)?;
     }
-    Ok(binary)
+    Ok(())
 }
 
 /// The same bytes whenever it is made from the same commit.
@@ -174,7 +187,7 @@ fn need_target() -> Result<()> {
 }
 
 /// cargo-deb of the version that was tried, from the cache.
-fn cargo_deb() -> Result<PathBuf> {
+pub(crate) fn cargo_deb() -> Result<PathBuf> {
     let root = process::cache()?.join(format!("cargo-deb-{CARGO_DEB}"));
     let tool = root.join("bin/cargo-deb");
     if !tool.exists() {

@@ -3,17 +3,16 @@
 //! Layers, the fast ones first. All are run, even when one fails; a layer that ran no
 //! test, skipped one or lost a test program has failed.
 
+mod guests;
 mod layer;
 mod libtest;
 mod programs;
+mod systemd;
 
-use std::num::NonZero;
 use std::process::{Command, ExitCode};
 use std::sync::LazyLock;
-use std::thread;
-use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use crate::cargo::cargo;
 use crate::setup::{self, Kernel, Part};
@@ -68,10 +67,12 @@ enum Layer {
     Lab,
     /// Tests in guests whose clock counts instructions.
     Icount,
+    /// Tests in a guest whose first process is systemd; with kernel 6.12 unless told otherwise.
+    Systemd,
 }
 
 impl Layer {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Tidy,
         Self::Fmt,
         Self::Clippy,
@@ -80,10 +81,14 @@ impl Layer {
         Self::Native,
         Self::Lab,
         Self::Icount,
+        Self::Systemd,
     ];
 
     fn has_tests(self) -> bool {
-        matches!(self, Self::Unit | Self::Native | Self::Lab | Self::Icount)
+        matches!(
+            self,
+            Self::Unit | Self::Native | Self::Lab | Self::Icount | Self::Systemd
+        )
     }
 }
 
@@ -115,12 +120,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             Layer::Ebpf => outcomes.push(check("ebpf", ebpf::check)),
             Layer::Unit => outcomes.push(unit(options)?),
             Layer::Native => outcomes.push(native(options, &programs)?),
-            Layer::Lab | Layer::Icount => {}
+            Layer::Lab | Layer::Icount | Layer::Systemd => {}
         }
     }
     let [has_lab, has_icount] = [Layer::Lab, Layer::Icount].map(|layer| layers.contains(&layer));
     if has_lab || has_icount {
-        outcomes.extend(guests(options, &built(&programs), has_lab, has_icount)?);
+        outcomes.extend(guests::all(options, &built(&programs), has_lab, has_icount)?);
+    }
+    if layers.contains(&Layer::Systemd) {
+        for kernel in systemd::kernels(&options.kernel) {
+            outcomes.push(systemd::layer(options, *kernel)?);
+        }
     }
     Ok(summary(&outcomes, options.is_selective()))
 }
@@ -140,6 +150,9 @@ fn prepare(layers: &[Layer], chosen: &[Kernel]) -> Result<()> {
         for kernel in kernels(chosen) {
             setup::need_kernel(kernel)?;
         }
+    }
+    if layers.contains(&Layer::Systemd) {
+        systemd::prepare(chosen)?;
     }
     Ok(())
 }
@@ -203,60 +216,6 @@ fn native(options: &Options, programs: &Built<'_>) -> Result<Outcome> {
                 .args(programs::arguments(options.filter.as_deref()))
                 .envs(programs.environment());
             stream(command.current_dir(process::workspace()), tests)?;
-        }
-        Ok(())
-    })
-}
-
-/// Guests with two processors, whose tests mind what else the machine does, one after the other; beside them those whose
-/// clock counts instructions, which have one processor and do not mind.
-fn guests(
-    options: &Options,
-    programs: &Result<&Programs, String>,
-    has_lab: bool,
-    has_icount: bool,
-) -> Result<Vec<Outcome>> {
-    let kernels = kernels(&options.kernel);
-    let run = |kernel: &Kernel, icount| guest(options, programs.clone(), *kernel, icount);
-    let n_processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let n_at_once = (n_processors - usize::from(has_lab && n_processors > 1)).max(1);
-    let counted = if has_icount { &kernels[..] } else { &[] };
-    thread::scope(|scope| {
-        let n_each = counted.len().div_ceil(n_at_once).max(1);
-        let parts: Vec<_> = counted
-            .chunks(n_each)
-            .map(|part| scope.spawn(move || part.iter().map(|kernel| run(kernel, true)).collect::<Vec<_>>()))
-            .collect();
-        let mut results = Vec::new();
-        if has_lab {
-            results.extend(kernels.iter().map(|kernel| run(kernel, false)));
-        }
-        for part in parts {
-            results.extend(part.join().map_err(|_| anyhow!("a thread of xtask panicked"))?);
-        }
-        results.into_iter().collect()
-    })
-}
-
-fn guest(
-    options: &Options,
-    programs: Result<&Programs, String>,
-    kernel: Kernel,
-    icount: bool,
-) -> Result<Outcome> {
-    let name = format!("{} {}", if icount { "icount" } else { "lab" }, kernel.name());
-    layer(&name, Shown::ByLine, |tests| {
-        let programs = programs.map_err(anyhow::Error::msg)?;
-        let prefixes: &[&str] = if icount { &["exact_"] } else { &["lab_", "native_"] };
-        let Some(mut guest) = programs.guest(kernel, prefixes, options.filter.as_deref()) else {
-            return Ok(());
-        };
-        guest.icount = icount;
-        guest.timeout = Duration::from_secs(options.timeout);
-        match guest.run(&mut |bytes| tests.take(bytes)) {
-            Ok(outcome) if outcome.code == 124 => tests.fail("the guest took too long"),
-            Ok(_) => {}
-            Err(error) => tests.fail(&format!("{error:#}")),
         }
         Ok(())
     })

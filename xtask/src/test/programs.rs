@@ -1,10 +1,11 @@
 //! The test programs of `shaper-tests`, built once, and how a guest runs them.
 //!
 //! A target's name says where it runs: `native_*` on this machine and in guests, `lab_*`
-//! in guests, `exact_*` in guests whose clock counts instructions.
+//! in guests, `exact_*` in guests whose clock counts instructions, `systemd_*` in guests
+//! whose first process is systemd.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -30,6 +31,11 @@ pub(super) struct Programs {
 
 /// Builds them, optimised: a guest's processor is emulated. Keeps those whose name contains one of `wanted`; all, if nothing is.
 pub(super) fn build(wanted: &[String]) -> Result<Programs> {
+    build_those("*", wanted)
+}
+
+/// Builds only those whose names match `pattern`.
+pub(super) fn build_those(pattern: &str, wanted: &[String]) -> Result<Programs> {
     let shaper = executables(&[
         "build",
         "--quiet",
@@ -44,7 +50,16 @@ pub(super) fn build(wanted: &[String]) -> Result<Programs> {
         .next()
         .context("package `shaper-user` has no program `shaper`")?
         .path;
-    let mut tests = executables(&["test", "--quiet", "--release", "-p", "shaper-tests", "--no-run"])?;
+    let all = [
+        "test",
+        "--quiet",
+        "--release",
+        "-p",
+        "shaper-tests",
+        "--no-run",
+        "--test",
+    ];
+    let mut tests = executables(&[&all[..], &[pattern]].concat())?;
     tests.retain(|program| {
         let is_wanted = wanted.is_empty() || wanted.iter().any(|part| program.name.contains(part));
         program.kind == "test" && is_wanted
@@ -53,6 +68,11 @@ pub(super) fn build(wanted: &[String]) -> Result<Programs> {
 }
 
 impl Programs {
+    /// The `shaper` that they test.
+    pub(super) fn shaper(&self) -> &Path {
+        &self.shaper
+    }
+
     /// Those whose names start with one of these.
     pub(super) fn named(&self, prefixes: &[&str]) -> impl Iterator<Item = &Executable> {
         self.tests

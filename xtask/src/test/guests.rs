@@ -1,0 +1,67 @@
+//! The layers `lab` and `icount`: test programs in guests of each kernel.
+
+use std::num::NonZero;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use crate::setup::Kernel;
+
+use super::layer::{Outcome, Shown, layer};
+use super::programs::Programs;
+use super::{Options, kernels};
+
+/// Guests with two processors, whose tests mind what else the machine does, one after the other; beside them those whose
+/// clock counts instructions, which have one processor and do not mind.
+pub(super) fn all(
+    options: &Options,
+    programs: &Result<&Programs, String>,
+    has_lab: bool,
+    has_icount: bool,
+) -> Result<Vec<Outcome>> {
+    let kernels = kernels(&options.kernel);
+    let run = |kernel: &Kernel, icount| guest(options, programs.clone(), *kernel, icount);
+    let n_processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let n_at_once = (n_processors - usize::from(has_lab && n_processors > 1)).max(1);
+    let counted = if has_icount { &kernels[..] } else { &[] };
+    thread::scope(|scope| {
+        let n_each = counted.len().div_ceil(n_at_once).max(1);
+        let parts: Vec<_> = counted
+            .chunks(n_each)
+            .map(|part| scope.spawn(move || part.iter().map(|kernel| run(kernel, true)).collect::<Vec<_>>()))
+            .collect();
+        let mut results = Vec::new();
+        if has_lab {
+            results.extend(kernels.iter().map(|kernel| run(kernel, false)));
+        }
+        for part in parts {
+            results.extend(part.join().map_err(|_| anyhow!("a thread of xtask panicked"))?);
+        }
+        results.into_iter().collect()
+    })
+}
+
+fn guest(
+    options: &Options,
+    programs: Result<&Programs, String>,
+    kernel: Kernel,
+    icount: bool,
+) -> Result<Outcome> {
+    let name = format!("{} {}", if icount { "icount" } else { "lab" }, kernel.name());
+    layer(&name, Shown::ByLine, |tests| {
+        let programs = programs.map_err(anyhow::Error::msg)?;
+        let prefixes: &[&str] = if icount { &["exact_"] } else { &["lab_", "native_"] };
+        let Some(mut guest) = programs.guest(kernel, prefixes, options.filter.as_deref()) else {
+            return Ok(());
+        };
+        guest.icount = icount;
+        guest.timeout = Duration::from_secs(options.timeout);
+        match guest.run(&mut |bytes| tests.take(bytes)) {
+            Ok(outcome) if outcome.code == 124 => tests.fail("the guest took too long"),
+            Ok(_) => {}
+            Err(error) => tests.fail(&format!("{error:#}")),
+        }
+        Ok(())
+    })
+}
