@@ -67,7 +67,7 @@ enum Layer {
     Lab,
     /// Tests in guests whose clock counts instructions.
     Icount,
-    /// Tests in a guest whose first process is systemd; with kernel 6.12 unless told otherwise.
+    /// Tests in a guest whose first process is systemd; with kernel 6.12 unless told otherwise. Only if named.
     Systemd,
 }
 
