@@ -234,7 +234,7 @@ fn a_change_on_trial_is_taken_back_unless_it_is_confirmed() {
     assert_eq!(server.rules(), REST);
 
     // It is killed outright: the next command takes it back.
-    let mut waiting = server.start(&["set", "203.0.113.7", "20mbit", "--try", "3s"]);
+    let mut waiting = server.start(&["set", "203.0.113.7", "20mbit", "--try", "10s"]);
     server.await_rules(&on_trial);
     waiting.kill().unwrap();
     waiting.wait().unwrap();
@@ -253,7 +253,7 @@ fn a_change_on_trial_is_taken_back_unless_it_is_confirmed() {
 #[test]
 fn a_rule_ends_at_its_deadline_with_the_next_change() {
     let server = Server::up();
-    server.ok(&["set", "203.0.113.7", "20mbit", "--for", "1s"]);
+    server.ok(&["set", "203.0.113.7", "20mbit", "--for", "8s"]);
     assert!(server.rules().starts_with("-\t203.0.113.7/32\t"));
     let began = Instant::now();
     while server.rules() != REST {
