@@ -4,6 +4,7 @@
 //! or stopped, and when a test looked, does not matter.
 
 pub mod arrivals;
+mod collector;
 pub mod frames;
 pub mod iperf;
 pub mod load;

@@ -1,62 +1,51 @@
 //! Receives loads and notes when each packet came.
 
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use libc::{IPPROTO_IP, IPPROTO_IPV6, SOL_SOCKET};
 
+use super::collector::{Collector, Heard};
 use super::{Arrival, Arrivals, PORT, UDP4_HEADERS, UDP6_HEADERS, sys};
 use crate::lab::Host;
 
 /// A thread that receives every load that reaches a host, for all of its addresses.
 #[derive(Debug)]
-pub struct Receiver {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    arrivals: Mutex<Vec<Arrival>>,
-    is_done: AtomicBool,
-}
+pub struct Receiver(Collector);
 
 impl Receiver {
     /// Receives on `host` from now on.
     #[must_use]
     pub fn start(host: &Host) -> Self {
-        let shared = Arc::new(Shared::default());
         let socket = host.run(socket);
-        let thread = host.spawn({
-            let shared = Arc::clone(&shared);
-            move || receive(&socket, &shared)
-        });
-        Self {
-            shared,
-            thread: Some(thread),
-        }
+        let mut buffer = [0; 64];
+        Self(Collector::start(host, move || {
+            let received = sys::receive(&socket, &mut buffer)?;
+            Ok(Heard {
+                kernel_ns: received.kernel_ns,
+                arrival: arrival(&received, &buffer),
+            })
+        }))
     }
 
     /// What has arrived so far.
     #[must_use]
     pub fn arrivals(&self) -> Arrivals {
-        Arrivals(self.shared.lock().clone())
+        self.0.arrivals()
     }
 
     /// Number of packets that have arrived so far.
     #[must_use]
     pub fn n_arrived(&self) -> usize {
-        self.shared.lock().len()
+        self.0.lock().len()
     }
 
     /// Waits until a condition holds for what has arrived; false if it still does not after `patience`.
     pub fn wait_for(&self, patience: Duration, condition: impl Fn(&[Arrival]) -> bool) -> bool {
         let deadline = Instant::now() + patience;
         loop {
-            if condition(&self.shared.lock()) {
+            if condition(&self.0.lock()) {
                 return true;
             }
             if Instant::now() > deadline {
@@ -80,22 +69,6 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.shared.is_done.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arrival>> {
-        // A panic elsewhere leaves a list of packets that is still a list of packets.
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 fn socket() -> UdpSocket {
     let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, PORT)).expect("the port is free");
     sys::receive_much(&socket).expect("root may");
@@ -111,28 +84,20 @@ fn socket() -> UdpSocket {
     socket
 }
 
-fn receive(socket: &UdpSocket, shared: &Shared) {
-    let mut buffer = [0; 64];
-    while !shared.is_done.load(Ordering::Relaxed) {
-        let Ok(received) = sys::receive(socket, &mut buffer) else {
-            continue;
-        };
-        let (Some(destination), Some((flow, sequence))) =
-            (received.destination, super::socket::label(&buffer))
-        else {
-            continue;
-        };
-        let headers = match destination {
-            IpAddr::V4(_) => UDP4_HEADERS,
-            IpAddr::V6(_) => UDP6_HEADERS,
-        };
-        shared.lock().push(Arrival {
-            ns: received.kernel_ns,
-            destination,
-            flow,
-            sequence,
-            wire_bytes: received.len as u64 + headers,
-            ecn: received.traffic_class.unwrap_or_default() & 3,
-        });
-    }
+/// What to note about a packet, if it is a load's.
+fn arrival(received: &sys::Received, buffer: &[u8]) -> Option<Arrival> {
+    let destination = received.destination?;
+    let (flow, sequence) = super::socket::label(buffer)?;
+    let headers = match destination {
+        IpAddr::V4(_) => UDP4_HEADERS,
+        IpAddr::V6(_) => UDP6_HEADERS,
+    };
+    Some(Arrival {
+        ns: received.kernel_ns,
+        destination,
+        flow,
+        sequence,
+        wire_bytes: received.len as u64 + headers,
+        ecn: received.traffic_class.unwrap_or_default() & 3,
+    })
 }

@@ -1,12 +1,9 @@
 //! Sees every IP packet that reaches an interface, whatever protocol it carries and whoever reads it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::collector::{Collector, Heard};
 use super::{Arrival, Arrivals, sys};
 use crate::lab::Host;
 
@@ -15,80 +12,42 @@ const ETHERNET: usize = 14;
 
 /// A thread that notes every IP packet that an interface receives.
 #[derive(Debug)]
-pub struct Tap {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    arrivals: Mutex<Vec<Arrival>>,
-    is_done: AtomicBool,
-}
+pub struct Tap(Collector);
 
 impl Tap {
     /// Listens on interface `name` of `host` from now on.
     #[must_use]
     pub fn start(host: &Host, name: &str) -> Self {
-        let shared = Arc::new(Shared::default());
         let socket = host
             .run(|| sys::packet_socket(name))
             .expect("the interface exists");
         sys::receive_much(&socket).expect("root may");
         sys::receive_for(&socket, Duration::from_millis(50)).expect("sockets have timeouts");
         sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1_i32).expect("sockets tell");
-        let thread = host.spawn({
-            let shared = Arc::clone(&shared);
-            move || listen(&socket, &shared)
-        });
-        Self {
-            shared,
-            thread: Some(thread),
-        }
+        let mut frame = [0; 96];
+        Self(Collector::start(host, move || {
+            let received = sys::receive(&socket, &mut frame)?;
+            let arrival = destination(&frame)
+                .filter(|_| !received.is_outgoing)
+                .map(|(destination, ecn)| Arrival {
+                    ns: received.kernel_ns,
+                    destination,
+                    flow: 0,
+                    sequence: 0,
+                    wire_bytes: received.len as u64,
+                    ecn,
+                });
+            Ok(Heard {
+                kernel_ns: received.kernel_ns,
+                arrival,
+            })
+        }))
     }
 
     /// What has arrived so far.
     #[must_use]
     pub fn arrivals(&self) -> Arrivals {
-        Arrivals(
-            self.shared
-                .arrivals
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        )
-    }
-}
-
-impl Drop for Tap {
-    fn drop(&mut self) {
-        self.shared.is_done.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn listen(socket: &OwnedFd, shared: &Shared) {
-    let mut frame = [0; 96];
-    while !shared.is_done.load(Ordering::Relaxed) {
-        let Ok(received) = sys::receive(socket, &mut frame) else {
-            continue;
-        };
-        let Some((destination, ecn)) = destination(&frame) else {
-            continue;
-        };
-        if !received.is_outgoing {
-            let mut arrivals = shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-            arrivals.push(Arrival {
-                ns: received.kernel_ns,
-                destination,
-                flow: 0,
-                sequence: 0,
-                wire_bytes: received.len as u64,
-                ecn,
-            });
-        }
+        self.0.arrivals()
     }
 }
 
