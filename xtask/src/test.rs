@@ -100,7 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             |layer| match (options.layers.is_empty(), options.is_selective()) {
                 (false, _) => options.layers.contains(layer),
                 (true, true) => layer.has_tests(),
-                (true, false) => true,
+                (true, false) => *layer != Layer::Systemd,
             },
         )
         .collect();

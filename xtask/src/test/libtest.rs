@@ -69,6 +69,12 @@ impl Tests {
             .push(self.named(why.lines().next().unwrap_or_default()));
     }
 
+    /// Something other than a program is done a second time.
+    pub(super) fn again(&mut self, what: &str) {
+        (self.show)(format!("{what}, again\n").as_bytes());
+        self.tally.second_tries.push(what.to_owned());
+    }
+
     /// A command ended, with this status.
     pub(super) fn end(&mut self, success: bool, status: &str) {
         self.close();
