@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -19,6 +20,9 @@ use super::{Guest, debian, initramfs};
 
 /// The exit code of a guest that took too long, as of `timeout`.
 const TIMED_OUT: u8 = 124;
+
+/// A guest that is not up by then never will be: emulated processors that boot at once can lose each other.
+const BOOT: Duration = Duration::from_mins(4);
 
 /// A clock that the kernel distrusts half way would spoil a measurement; devices that modules make
 /// unasked would be in every network namespace.
@@ -66,7 +70,8 @@ pub(super) fn run(guest: &Guest, kernel: &KernelFiles, sink: &mut dyn FnMut(&[u8
         .context("cannot start QEMU; run `cargo xtask setup packages`")?;
     let mut output = child.stdout.take().context("QEMU has no output")?;
     let child = Arc::new(Mutex::new(child));
-    let (done, watchdog) = watch(Arc::clone(&child), guest.timeout);
+    let is_up = Arc::new(AtomicBool::new(false));
+    let (done, watchdog) = watch(Arc::clone(&child), Arc::clone(&is_up), guest.timeout);
 
     let mut frames = Frames::new(&token);
     let mut buffer = vec![0; 1 << 16];
@@ -78,6 +83,7 @@ pub(super) fn run(guest: &Guest, kernel: &KernelFiles, sink: &mut dyn FnMut(&[u8
         let was_up = frames.boot.is_some();
         sink(&frames.take(&buffer[..n_bytes]));
         if let (false, Some(up)) = (was_up, &frames.boot) {
+            is_up.store(true, Ordering::Relaxed);
             let waited = started.elapsed().as_secs_f32();
             let mode = if guest.icount {
                 ", counting instructions"
@@ -96,6 +102,11 @@ pub(super) fn run(guest: &Guest, kernel: &KernelFiles, sink: &mut dyn FnMut(&[u8
 
     let code = match frames.exit {
         Some(code) => code,
+        None if timed_out && frames.boot.is_none() => bail!(
+            "the guest was not up after {} s; its console is in {}",
+            started.elapsed().as_secs(),
+            console.display()
+        ),
         None if timed_out => {
             eprintln!(
                 "lab: the guest took longer than {} s and was stopped",
@@ -193,11 +204,18 @@ fn command(guest: &Guest, kernel: &KernelFiles, initrd: &Path, console: &Path) -
     command
 }
 
-/// Ends QEMU when the time is up. The thread returns whether it had to.
-fn watch(child: Arc<Mutex<Child>>, timeout: Duration) -> (mpsc::Sender<()>, thread::JoinHandle<bool>) {
+/// Ends QEMU when the time is up, or the time to boot. The thread returns whether it had to.
+fn watch(
+    child: Arc<Mutex<Child>>,
+    is_up: Arc<AtomicBool>,
+    timeout: Duration,
+) -> (mpsc::Sender<()>, thread::JoinHandle<bool>) {
     let (done, is_done) = mpsc::channel::<()>();
     let thread = thread::spawn(move || {
-        let timed_out = is_done.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout);
+        let is_over = |time| is_done.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+        let boot = BOOT.min(timeout);
+        let timed_out =
+            is_over(boot) && (!is_up.load(Ordering::Relaxed) || is_over(timeout.saturating_sub(boot)));
         if timed_out && let Ok(mut child) = child.lock() {
             let _ = child.kill();
         }
