@@ -80,7 +80,7 @@ fn as_much_as_can_be_sent_arrives_at_the_rate() {
     }
     assert!(failures.is_empty(), "{failures:#?}");
     assert!(
-        n_saturated >= 4,
+        n_saturated >= 2,
         "in {n_saturated} cases of 8 more was sent than may arrive"
     );
     assert_eq!(Qdisc::n_fq_drops(&lab.server, UPLINK), 0);
