@@ -82,37 +82,35 @@ impl Verdict {
             start_ticks => Self::Paced {
                 departure_ns: departure_ns(start_ticks),
                 last_departure_ticks: 0,
-                is_marked: start_ticks.wrapping_sub(ticks(now_ns)) > limit.ecn_ticks,
+                is_marked: marks(start_ticks, limit, now_ns),
             },
         }
     }
 
-    /// What two limits on one packet come to: the later departure, and a mark if either asks for one. The time a
-    /// bucket gets is in neither's name: each has been charged by its own verdict.
+    /// The same for two limits on one packet, each with its own number: the later departure, and a mark if either
+    /// asks for one.
     #[inline]
     #[must_use]
-    pub const fn later(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::BeyondHorizon, _) | (_, Self::BeyondHorizon) => Self::BeyondHorizon,
-            (verdict, Self::Conforming { .. }) | (Self::Conforming { .. }, verdict) => verdict,
-            (
-                Self::Paced {
-                    departure_ns: first_ns,
-                    last_departure_ticks,
-                    is_marked: first_is_marked,
-                },
-                Self::Paced {
-                    departure_ns: second_ns,
-                    is_marked: second_is_marked,
-                    ..
-                },
-            ) => Self::Paced {
-                departure_ns: if first_ns > second_ns { first_ns } else { second_ns },
-                last_departure_ticks,
-                is_marked: first_is_marked | second_is_marked,
+    pub const fn starting_at_later(first: (u64, &Limit), second: (u64, &Limit), now_ns: u64) -> Self {
+        let later_ticks = if first.0 > second.0 { first.0 } else { second.0 };
+        match later_ticks {
+            0 => Self::Conforming {
+                last_departure_ticks: 0,
+            },
+            Self::BEYOND_HORIZON => Self::BeyondHorizon,
+            later_ticks => Self::Paced {
+                departure_ns: departure_ns(later_ticks),
+                last_departure_ticks: 0,
+                is_marked: marks(first.0, first.1, now_ns) || marks(second.0, second.1, now_ns),
             },
         }
     }
+}
+
+/// Whether `limit` marks a packet that departs at `start_ticks`; zero is at once.
+#[inline]
+const fn marks(start_ticks: u64, limit: &Limit, now_ns: u64) -> bool {
+    start_ticks != 0 && start_ticks.wrapping_sub(ticks(now_ns)) > limit.ecn_ticks
 }
 
 #[cfg(test)]
@@ -200,23 +198,55 @@ mod tests {
 
     #[test]
     fn the_later_departure_counts_and_either_may_mark() {
-        let paced = |departure_ns, is_marked| Verdict::Paced {
-            departure_ns,
-            last_departure_ticks: 7,
-            is_marked,
+        // The first marks what waits longer than 2 ns, the second what waits longer than 4 ns.
+        let limits = [2, 4].map(|ecn_ns| Limit::new(NSEC_PER_SEC, 0, 1_000, Some(ecn_ns)));
+        let now_ns = 5_000;
+        let later = |first_ns: u64, second_ns: u64| {
+            let start = |ahead_ns: u64| {
+                if ahead_ns == 0 {
+                    0
+                } else {
+                    ticks(now_ns + ahead_ns)
+                }
+            };
+            Verdict::starting_at_later(
+                (start(first_ns), &limits[0]),
+                (start(second_ns), &limits[1]),
+                now_ns,
+            )
         };
+        for (first_ns, second_ns, ahead_ns, is_marked) in [
+            (1, 0, 1, false),
+            (0, 1, 1, false),
+            (2, 4, 4, false),
+            (3, 4, 4, true),
+            (3, 0, 3, true),
+            (0, 4, 4, false),
+            (0, 5, 5, true),
+            (2, 5, 5, true),
+            (6, 5, 6, true),
+        ] {
+            let expected = Verdict::Paced {
+                departure_ns: now_ns + ahead_ns,
+                last_departure_ticks: 0,
+                is_marked,
+            };
+            assert_eq!(later(first_ns, second_ns), expected, "{first_ns} {second_ns}");
+        }
         let at_once = Verdict::Conforming {
-            last_departure_ticks: 7,
+            last_departure_ticks: 0,
         };
-        assert_eq!(at_once.later(at_once), at_once);
-        assert_eq!(at_once.later(paced(5, true)), paced(5, true));
-        assert_eq!(paced(5, false).later(at_once), paced(5, false));
-        assert_eq!(paced(5, false).later(paced(6, false)), paced(6, false));
-        assert_eq!(paced(6, false).later(paced(5, true)), paced(6, true));
-        assert_eq!(paced(6, true).later(paced(5, false)), paced(6, true));
-        for other in [at_once, paced(5, true), Verdict::BeyondHorizon] {
-            assert_eq!(other.later(Verdict::BeyondHorizon), Verdict::BeyondHorizon);
-            assert_eq!(Verdict::BeyondHorizon.later(other), Verdict::BeyondHorizon);
+        assert_eq!(later(0, 0), at_once);
+        for other in [0, ticks(now_ns + 1)] {
+            let (dropped, other) = ((Verdict::BEYOND_HORIZON, &limits[0]), (other, &limits[1]));
+            assert_eq!(
+                Verdict::starting_at_later(dropped, other, now_ns),
+                Verdict::BeyondHorizon
+            );
+            assert_eq!(
+                Verdict::starting_at_later(other, dropped, now_ns),
+                Verdict::BeyondHorizon
+            );
         }
     }
 }

@@ -53,6 +53,13 @@ outcomes! {
     RawStamped = "raw_stamped",
 }
 
+/// Whether the packet whose outcome has this index is dropped.
+#[inline]
+#[must_use]
+pub const fn is_dropped(index: u32) -> bool {
+    index == Outcome::BeyondHorizon as u32 || index == Outcome::Blocked as u32
+}
+
 /// Number of totals.
 #[expect(clippy::cast_possible_truncation, reason = "a dozen fits any integer")]
 pub const N_OUTCOMES: u32 = Outcome::ALL.len() as u32;

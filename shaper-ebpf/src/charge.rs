@@ -16,8 +16,11 @@ use shaper_common::{
 
 use crate::count;
 
-/// How often others may come first. More than CPUs can queue up while one packet is decided.
-const MAX_TRIES: u32 = 64;
+/// How often others may come first. More can hardly get in between, and the verifier follows each try.
+const MAX_TRIES: u32 = 16;
+
+/// What [`shaper_try`] returns if another CPU came first: no departure, for these are clock times.
+const LOST: u64 = Verdict::BEYOND_HORIZON - 1;
 
 /// 1 in tests: charges by the fallback alone.
 #[unsafe(no_mangle)]
@@ -35,15 +38,15 @@ pub(crate) fn is_policing() -> bool {
 
 /// A limit, and the bucket it is charged to.
 #[derive(Clone, Copy)]
-pub(crate) struct Charged {
-    pub(crate) limit: &'static Limit,
+pub(crate) struct Charged<'a> {
+    pub(crate) limit: &'a Limit,
     pub(crate) bucket: *mut Bucket,
 }
 
 /// Schedules a packet of `wire_len` bytes and charges it to its own bucket and to its group's: to both, or to neither
 /// if it is beyond a horizon.
 #[inline(always)]
-pub(crate) fn both(own: Charged, group: Option<Charged>, now_ns: u64, wire_len: u32) -> Verdict {
+pub(crate) fn both(own: Charged<'_>, group: Option<Charged<'_>>, now_ns: u64, wire_len: u32) -> Verdict {
     let Some(group) = group else {
         return charge(own.bucket, own.limit, &enforced(own.limit), now_ns, wire_len);
     };
@@ -52,19 +55,14 @@ pub(crate) fn both(own: Charged, group: Option<Charged>, now_ns: u64, wire_len: 
     if schedule(&enforced(group.limit), group_ticks, now_ns, wire_len) == Verdict::BeyondHorizon {
         return Verdict::BeyondHorizon;
     }
-    let verdict = charge(own.bucket, own.limit, &enforced(own.limit), now_ns, wire_len);
-    if verdict == Verdict::BeyondHorizon {
-        return verdict;
+    let own_ticks = contend(own, enforced(own.limit).horizon_ticks, now_ns, wire_len);
+    if own_ticks == Verdict::BEYOND_HORIZON {
+        return Verdict::BeyondHorizon;
     }
     // Other members may have filled the group's queue meanwhile. It is charged nonetheless: half a charge would be
     // worse than a queue that is longer by as many packets as there are CPUs.
-    verdict.later(charge(
-        group.bucket,
-        group.limit,
-        &boundless(group.limit),
-        now_ns,
-        wire_len,
-    ))
+    let group_ticks = contend(group, u64::MAX, now_ns, wire_len);
+    Verdict::starting_at_later((own_ticks, own.limit), (group_ticks, group.limit), now_ns)
 }
 
 /// The limit as this device can enforce it.
@@ -92,9 +90,23 @@ fn charge(bucket: *mut Bucket, rule: &Limit, limit: &Limit, now_ns: u64, wire_le
             return verdict;
         }
     }
-    // SAFETY: as above, and a rule that outlives the packet.
-    let start_ticks = unsafe { shaper_contend(time, rule, now_ns, wire_len, limit.horizon_ticks) };
+    let start_ticks = contend(
+        Charged { limit: rule, bucket },
+        limit.horizon_ticks,
+        now_ns,
+        wire_len,
+    );
     Verdict::starting_at(start_ticks, rule, now_ns)
+}
+
+/// Calls [`shaper_contend`].
+#[inline(always)]
+fn contend(charged: Charged<'_>, horizon_ticks: u64, now_ns: u64, wire_len: u32) -> u64 {
+    // SAFETY: a map's value, as in `charge`, and a rule that outlives the packet.
+    unsafe {
+        let time = &raw mut (*charged.bucket).last_departure_ticks;
+        shaper_contend(time, charged.limit, now_ns, wire_len, horizon_ticks)
+    }
 }
 
 /// The same after another CPU came first: tries again, and in the end charges unconditionally. Returns when the
@@ -118,34 +130,57 @@ unsafe extern "C" fn shaper_contend(
     if time.is_null() || rule.is_null() {
         return Verdict::BEYOND_HORIZON;
     }
+    if FORCE_FALLBACK.load() == 0 {
+        for _ in 0..MAX_TRIES {
+            // SAFETY: promised by the caller.
+            let start_ticks = unsafe { shaper_try(time, rule, now_ns, wire_len, horizon_ticks) };
+            if start_ticks != LOST {
+                return start_ticks;
+            }
+        }
+    }
+    count::total(Outcome::Contended);
     // SAFETY: promised by the caller.
     let rule = unsafe { &*rule };
+    // SAFETY: as above.
+    let last_departure_ticks = unsafe { fetch_add(time, rule.slot_ticks(wire_len)) };
+    // It is charged already, so it is sent. The bucket is in use, hence its credit needs no clamp: others
+    // advanced it beyond `now - burst` a moment ago.
+    schedule(&boundless(rule), last_departure_ticks, now_ns, wire_len).start_ticks(last_departure_ticks)
+}
+
+/// Tries once; [`LOST`] if another CPU came first. Apart from the loop around it, so that the kernel verifies it once.
+///
+/// # Safety
+///
+/// `time` and `rule` are valid and aligned.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text")]
+#[inline(never)]
+unsafe extern "C" fn shaper_try(
+    time: *mut u64,
+    rule: *const Limit,
+    now_ns: u64,
+    wire_len: u32,
+    horizon_ticks: u64,
+) -> u64 {
+    if time.is_null() || rule.is_null() {
+        return Verdict::BEYOND_HORIZON;
+    }
+    // SAFETY: promised by the caller; volatile because the target has no atomic load.
+    let (rule, last_departure_ticks) = unsafe { (&*rule, time.read_volatile()) };
     let limit = Limit {
         horizon_ticks,
         ..*rule
     };
-    if FORCE_FALLBACK.load() == 0 {
-        // SAFETY: promised by the caller; volatile because the target has no atomic load.
-        let mut last_departure_ticks = unsafe { time.read_volatile() };
-        for _ in 0..MAX_TRIES {
-            let verdict = schedule(&limit, last_departure_ticks, now_ns, wire_len);
-            let Some(next_ticks) = verdict.next_ticks() else {
-                return verdict.start_ticks(last_departure_ticks);
-            };
-            // SAFETY: as above.
-            let seen_ticks = unsafe { compare_exchange(time, last_departure_ticks, next_ticks) };
-            if seen_ticks == last_departure_ticks {
-                return verdict.start_ticks(last_departure_ticks);
-            }
-            last_departure_ticks = seen_ticks;
-        }
+    let verdict = schedule(&limit, last_departure_ticks, now_ns, wire_len);
+    if let Some(next_ticks) = verdict.next_ticks()
+        // SAFETY: promised by the caller.
+        && unsafe { compare_exchange(time, last_departure_ticks, next_ticks) } != last_departure_ticks
+    {
+        return LOST;
     }
-    count::total(Outcome::Contended);
-    // SAFETY: as above.
-    let last_departure_ticks = unsafe { fetch_add(time, limit.slot_ticks(wire_len)) };
-    // It is charged already, so it is sent. The bucket is in use, hence its credit needs no clamp: others
-    // advanced it beyond `now - burst` a moment ago.
-    schedule(&boundless(&limit), last_departure_ticks, now_ns, wire_len).start_ticks(last_departure_ticks)
+    verdict.start_ticks(last_departure_ticks)
 }
 
 /// Adds `value`; the result is not used.

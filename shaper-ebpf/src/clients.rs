@@ -9,7 +9,7 @@ use shaper_common::{
 
 use crate::{
     count,
-    destination::Destination,
+    family::Address,
     inner::Lookup as _,
     maps::{self, CLIENTS},
 };
@@ -17,13 +17,25 @@ use crate::{
 /// `BPF_NOEXIST`: of two CPUs that see a client first, one inserts, and both use what it inserted.
 const NO_EXIST: u64 = 1;
 
+/// An idle bucket. One made on the stack would be filled in a loop, which is refused to loaders without `CAP_PERFMON`.
+static IDLE: Bucket = Bucket {
+    last_departure_ticks: 0,
+    sent_bytes: 0,
+    sent_packets: 0,
+    paced_packets: 0,
+    marked_packets: 0,
+    dropped_packets: 0,
+    dropped_bytes: 0,
+    owner: 0,
+};
+
 /// The bucket, if there is one.
 #[inline(always)]
-pub(crate) fn bucket(rule: &Rule, destination: &Destination) -> Option<*mut Bucket> {
-    let key = if destination.is_v4 {
-        client::key4(rule, destination.words[0])
+pub(crate) fn bucket(rule: &Rule, address: &Address) -> Option<*mut Bucket> {
+    let key = if address.version == 4 {
+        client::key4(rule, address.words[0])
     } else {
-        client::key6(rule, destination.words)
+        client::key6(rule, address.words)
     };
     let Some(key) = key else {
         return maps::bucket(rule.bucket);
@@ -48,7 +60,7 @@ fn own(key: &ClientKey) -> *mut Bucket {
     if let Some(bucket) = clients.lookup(key) {
         return bucket;
     }
-    // All zero is what an idle bucket is. It fails when another CPU came first: then its bucket is found.
-    let _ = clients.insert(key, &Bucket::default(), NO_EXIST);
+    // It fails when another CPU came first: then its bucket is found.
+    let _ = clients.insert(key, &IDLE, NO_EXIST);
     clients.lookup(key).unwrap_or(NONE)
 }

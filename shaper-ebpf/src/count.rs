@@ -7,7 +7,13 @@ use crate::{charge::add, maps::TOTALS};
 /// Counts a packet, or something that befell it.
 #[inline(always)]
 pub(crate) fn total(outcome: Outcome) {
-    if let Some(total) = TOTALS.get_ptr_mut(outcome as u32) {
+    total_at(outcome as u32);
+}
+
+/// The same by the outcome's index.
+#[inline(always)]
+pub(crate) fn total_at(index: u32) {
+    if let Some(total) = TOTALS.get_ptr_mut(index) {
         // SAFETY: this CPU's own slot; the hook runs with softirqs off, so nothing comes in between.
         unsafe { *total = (*total).wrapping_add(1) };
     }

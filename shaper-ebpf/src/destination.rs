@@ -3,20 +3,20 @@
 //! `skb->protocol` says what to look for. On an Ethernet device the header is read directly; where it does not
 //! stand right behind the link header, or is not linear, two slower ways follow. Each checks the version.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{Global, bindings::__sk_buff};
 use shaper_common::{
     header::{
-        ETH_HEADER_LEN, ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, IPV4_DESTINATION, IPV4_HEADER_LEN,
-        IPV6_DESTINATION, IPV6_HEADER_LEN, VLAN_TAG_LEN, version,
+        ETH_HEADER_LEN, ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, IPV4_DESTINATION, IPV6_DESTINATION,
+        VLAN_TAG_LEN, version,
     },
     names::NO_LINK_HEADER,
-    outcome::Outcome,
 };
 
 use crate::{
-    classify::{V4, V6, glance},
-    policy::Policy,
-    skb::{Origin, Skb},
+    family::Family,
+    skb::{Linear, Origin, Skb},
 };
 
 /// Bytes before the network header on this device.
@@ -26,26 +26,16 @@ pub(crate) static LINK_HEADER_LEN: Global<u32> = Global::new(ETH_HEADER_LEN);
 /// How many tags are looked behind.
 const MAX_TAGS: u32 = 2;
 
-/// Where a packet goes.
-#[derive(Clone, Copy)]
-pub(crate) struct Destination {
-    /// Whether it is an IPv4 address.
-    pub(crate) is_v4: bool,
-    /// The address, in network order, as the words its bytes make in memory. One of IPv4 is the first word and
-    /// three of zero: left undefined, these would be copied along, and the verifier refuses that.
+/// Bytes looked at behind the base header: two ports, or an ICMP type.
+const PAYLOAD_LEN: u32 = 4;
+
+/// What a search finds. Without padding, which the verifier would take for undefined.
+#[repr(C)]
+pub(crate) struct Found {
+    /// The address, as the words its bytes make in memory; one of IPv4 is the first word.
     pub(crate) words: [u32; 4],
     /// Where the IP header stands: bytes from the packet's first, or [`AT_NETWORK_HEADER`].
     pub(crate) offset: u32,
-    /// Whether there may be an exact rule for it.
-    pub(crate) may_be_exact: bool,
-}
-
-/// What a search finds: address and offset, as in [`Destination`]. Without padding, which the verifier would take
-/// for undefined.
-#[repr(C)]
-struct Found {
-    words: [u32; 4],
-    offset: u32,
 }
 
 /// The IP header stands at the network header, wherever that is.
@@ -56,57 +46,53 @@ const IPV6: u32 = ETH_P_IPV6.to_be() as u32;
 const VLAN: u32 = ETH_P_8021Q.to_be() as u32;
 const QINQ: u32 = ETH_P_8021AD.to_be() as u32;
 
-/// The destination, or why there is none, or none that `policy` could say anything of.
+/// What to look for.
+pub(crate) enum Protocol {
+    /// IPv4, right behind the link header as a rule.
+    V4,
+    /// IPv6, likewise.
+    V6,
+    /// Either, behind tags.
+    Tagged,
+    /// Neither.
+    Other,
+}
+
+/// What `skb->protocol` says.
 #[inline(always)]
-pub(crate) fn of(skb: Skb, policy: Policy) -> Result<Destination, Outcome> {
+pub(crate) fn protocol(skb: Skb) -> Protocol {
     match skb.protocol() {
-        IP => {
-            if let Some(word) = direct_v4(skb) {
-                let may_be_exact = glance(V4(word), policy)?;
-                return Ok(Destination {
-                    is_v4: true,
-                    words: [word, 0, 0, 0],
-                    offset: LINK_HEADER_LEN.load(),
-                    may_be_exact,
-                });
-            }
-        }
-        IPV6 => {
-            if let Some(words) = direct_v6(skb) {
-                let may_be_exact = glance(V6(words), policy)?;
-                return Ok(Destination {
-                    is_v4: false,
-                    words,
-                    offset: LINK_HEADER_LEN.load(),
-                    may_be_exact,
-                });
-            }
-        }
-        VLAN | QINQ => {}
-        _ => return Err(Outcome::NotIp),
+        IP => Protocol::V4,
+        IPV6 => Protocol::V6,
+        VLAN | QINQ => Protocol::Tagged,
+        _ => Protocol::Other,
     }
-    let mut found = Found {
-        words: [0; 4],
-        offset: 0,
-    };
-    let result = shaper_search(skb.raw(), &raw mut found);
-    let Found { words, offset } = found;
-    match result {
-        FOUND_V4 => Ok(Destination {
-            is_v4: true,
-            words,
-            offset,
-            may_be_exact: glance(V4(words[0]), policy)?,
-        }),
-        FOUND_V6 => Ok(Destination {
-            is_v4: false,
-            words,
-            offset,
-            may_be_exact: glance(V6(words), policy)?,
-        }),
-        NOT_IP => Err(Outcome::NotIp),
-        _ => Err(Outcome::Unparsable),
+}
+
+/// A base header that stands right behind an Ethernet header, and its destination. Four more bytes are there.
+#[inline(always)]
+pub(crate) fn direct<T: Family>(skb: Skb) -> Option<(T, Linear)> {
+    // A number the compiler knows: loaders without CAP_PERFMON may not add any other to a packet's address.
+    if LINK_HEADER_LEN.load() != ETH_HEADER_LEN {
+        return None;
     }
+    let header = skb.linear(ETH_HEADER_LEN, (T::HEADER_LEN + PAYLOAD_LEN) as usize)?;
+    // SAFETY: it was just looked that they are there.
+    unsafe { (version(header.byte::<0>()) == T::VERSION).then(|| (T::read(header), header)) }
+}
+
+/// The destination by the slower ways; [`FOUND_V4`], [`FOUND_V6`], or why there is none.
+#[inline(always)]
+pub(crate) fn search(skb: Skb) -> (u32, Found) {
+    let mut found = MaybeUninit::<Found>::uninit();
+    // Word by word: filled in a loop, as the compiler would, it is refused to loaders without CAP_PERFMON.
+    for index in 0..size_of::<Found>() / size_of::<u32>() {
+        // SAFETY: within what is made of as many words.
+        unsafe { found.as_mut_ptr().cast::<u32>().add(index).write_volatile(0) };
+    }
+    let result = shaper_search(skb.raw(), found.as_mut_ptr());
+    // SAFETY: every word was written.
+    (result, unsafe { found.assume_init() })
 }
 
 /// Whether the packet starts with a tag; its network header may stand there instead of at the IP header.
@@ -122,36 +108,11 @@ pub(crate) fn link_header_len() -> Option<u32> {
     (len != NO_LINK_HEADER).then_some(len)
 }
 
-/// An IPv4 destination right behind the link header.
-#[inline(always)]
-fn direct_v4(skb: Skb) -> Option<u32> {
-    let header = skb.linear(link_header_len()?, IPV4_HEADER_LEN as usize)?;
-    // SAFETY: a base header's bytes are there.
-    let (first, address) = unsafe { (header.byte::<0>(), header.word::<{ IPV4_DESTINATION as usize }>()) };
-    (version(first) == 4).then_some(address)
-}
-
-/// An IPv6 destination right behind the link header.
-#[inline(always)]
-fn direct_v6(skb: Skb) -> Option<[u32; 4]> {
-    const AT: usize = IPV6_DESTINATION as usize;
-    let header = skb.linear(link_header_len()?, IPV6_HEADER_LEN as usize)?;
-    // SAFETY: a base header's bytes are there.
-    unsafe {
-        (version(header.byte::<0>()) == 6).then_some([
-            header.word::<AT>(),
-            header.word::<{ AT + 4 }>(),
-            header.word::<{ AT + 8 }>(),
-            header.word::<{ AT + 12 }>(),
-        ])
-    }
-}
-
 /// Results of [`shaper_search`]; a kernel function returns a number.
-const UNPARSABLE: u32 = 0;
-const NOT_IP: u32 = 1;
-const FOUND_V4: u32 = 4;
-const FOUND_V6: u32 = 6;
+pub(crate) const UNPARSABLE: u32 = 0;
+pub(crate) const NOT_IP: u32 = 1;
+pub(crate) const FOUND_V4: u32 = 4;
+pub(crate) const FOUND_V6: u32 = 6;
 
 /// The slower ways, kept out of the way of ordinary packets.
 ///

@@ -25,6 +25,18 @@ impl Policy {
         Ok(Self(unsafe { active.read_volatile() }))
     }
 
+    /// For functions that the kernel verifies by themselves: they take numbers.
+    #[inline(always)]
+    pub(crate) fn raw(self) -> u32 {
+        self.0.word
+    }
+
+    /// The reverse.
+    #[inline(always)]
+    pub(crate) fn from_raw(word: u32) -> Self {
+        Self(Active { word })
+    }
+
     /// Index of its tables.
     #[inline(always)]
     pub(crate) fn slot(self) -> u32 {

@@ -1,19 +1,28 @@
 //! The way of a packet.
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
+    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC},
     macros::classifier,
     programs::TcContext,
 };
-use aya_log_ebpf::debug;
-use shaper_common::{bucket::Bucket, outcome::Outcome, pacing::Verdict, rule::kind};
+use shaper_common::{
+    header::ETH_HEADER_LEN,
+    outcome::{Outcome, is_dropped},
+    rule::{Rule, feature, kind},
+};
 
 use crate::{
-    charge::{self, Charged},
-    classify, clients, clock, control, count, destination, maps,
+    charge::Charged,
+    classify::{EVERY_SERVICE, glance, rule},
+    clients, count,
+    destination::{self, Found, Protocol, direct},
+    family::{Address, Family, V4, V6},
+    limit::limit,
+    maps,
     policy::Policy,
-    skb::Skb,
-    stamp, wire,
+    service,
+    skb::{Linear, Skb},
+    wire,
 };
 
 /// Lets the next program on the hook see the packet too: `TC_ACT_OK` would end the chain.
@@ -26,34 +35,154 @@ const DROP: i32 = TC_ACT_SHOT;
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
 pub fn shaper_egress(ctx: TcContext) -> i32 {
-    let (outcome, action) = match decide(&ctx) {
-        Ok(acted) => acted,
-        Err(outcome) => (outcome, PASS),
-    };
-    count::total(outcome);
-    action
+    let outcome = index(decide(Skb::of(&ctx)));
+    count::total_at(outcome);
+    if is_dropped(outcome) { DROP } else { PASS }
 }
 
-/// What became of the packet; an error is why nothing did.
+/// What became of the packet, as an index; an error is why nothing did.
 #[inline(always)]
-fn decide(ctx: &TcContext) -> Result<(Outcome, i32), Outcome> {
-    let skb = Skb::of(ctx);
+fn decide(skb: Skb) -> Result<u32, Outcome> {
     let policy = Policy::in_force()?;
-    let destination = destination::of(skb, policy)?;
-    let rule = classify::rule(skb, &destination, policy)?;
-    if control::is_link_control(skb, destination.is_v4) {
+    match destination::protocol(skb) {
+        Protocol::V4 => {
+            if let Some((address, header)) = direct::<V4>(skb) {
+                return near(skb, policy, address, header);
+            }
+        }
+        Protocol::V6 => {
+            if let Some((address, header)) = direct::<V6>(skb) {
+                return near(skb, policy, address, header);
+            }
+        }
+        Protocol::Tagged => {}
+        Protocol::Other => return Err(Outcome::NotIp),
+    }
+    Ok(shaper_far(skb.raw(), policy.raw()))
+}
+
+/// The way of a packet whose IP header stands where most do.
+#[inline(always)]
+fn near<T: Family>(skb: Skb, policy: Policy, address: T, header: Linear) -> Result<u32, Outcome> {
+    let may_be_exact = glance(address, policy)?;
+    let rule = if policy.has(feature::SERVICES) {
+        // SAFETY: a base header and four bytes more are there.
+        let port = unsafe { T::near_port(header) };
+        let service = service::of(skb, policy, port, ETH_HEADER_LEN);
+        rule(address, policy, service, may_be_exact)?
+    } else {
+        rule(address, policy, EVERY_SERVICE, may_be_exact)?
+    };
+    // SAFETY: as above.
+    if unsafe { T::is_control(header) } {
         return Err(Outcome::NeverLimited);
     }
+    if rule.kind != kind::LIMITED || rule.group != 0 || T::has_clients(rule) {
+        return Ok(special(skb, policy, rule, address));
+    }
+    let own = Charged {
+        limit: &rule.limit,
+        bucket: maps::bucket(rule.bucket).ok_or(Outcome::NoBucket)?,
+    };
+    Ok(limit(skb, own, None, wire::len(skb)) as u32)
+}
+
+/// The way of all others. What keeps the link alive is not among them.
+///
+/// Visible from outside, as is what follows: the kernel verifies it once, and not for each way to it.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text")]
+#[inline(never)]
+extern "C" fn shaper_far(skb: *mut __sk_buff, policy: u32) -> u32 {
+    let (result, found) = destination::search(Skb::from_raw(skb));
+    match result {
+        destination::FOUND_V4 => shaper_far4(skb, policy, found.words[0], found.offset),
+        destination::FOUND_V6 => shaper_far6(skb, policy, &found),
+        destination::NOT_IP => Outcome::NotIp as u32,
+        _ => Outcome::Unparsable as u32,
+    }
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text")]
+#[inline(never)]
+extern "C" fn shaper_far4(skb: *mut __sk_buff, policy: u32, word: u32, offset: u32) -> u32 {
+    index(far(
+        Skb::from_raw(skb),
+        Policy::from_raw(policy),
+        V4(word),
+        offset,
+    ))
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text")]
+#[inline(never)]
+extern "C" fn shaper_far6(skb: *mut __sk_buff, policy: u32, found: *const Found) -> u32 {
+    // SAFETY: null, or what the caller lends.
+    let Some(&Found { words, offset }) = (unsafe { found.as_ref() }) else {
+        return Outcome::Unparsable as u32;
+    };
+    index(far(
+        Skb::from_raw(skb),
+        Policy::from_raw(policy),
+        V6(words),
+        offset,
+    ))
+}
+
+#[inline(always)]
+fn far<T: Family>(skb: Skb, policy: Policy, address: T, offset: u32) -> Result<u32, Outcome> {
+    let may_be_exact = glance(address, policy)?;
+    let rule = if policy.has(feature::SERVICES) {
+        let service = service::of(skb, policy, None, offset);
+        rule(address, policy, service, may_be_exact)?
+    } else {
+        rule(address, policy, EVERY_SERVICE, may_be_exact)?
+    };
+    Ok(special(skb, policy, rule, address))
+}
+
+#[inline(always)]
+fn special<T: Family>(skb: Skb, policy: Policy, rule: &Rule, address: T) -> u32 {
+    shaper_special(skb.raw(), policy.raw(), rule, &address.address())
+}
+
+/// Whatever a rule can ask for: blocking, a bucket for each client, a group.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text")]
+#[inline(never)]
+extern "C" fn shaper_special(
+    skb: *mut __sk_buff,
+    policy: u32,
+    rule: *const Rule,
+    address: *const Address,
+) -> u32 {
+    if rule.is_null() || address.is_null() {
+        return Outcome::Unlimited as u32;
+    }
+    // SAFETY: not null, and the caller's for as long as this runs.
+    let (rule, address) = unsafe { (&*rule, &*address) };
+    index(limit_specially(
+        Skb::from_raw(skb),
+        Policy::from_raw(policy),
+        rule,
+        address,
+    ))
+}
+
+#[inline(always)]
+fn limit_specially(skb: Skb, policy: Policy, rule: &Rule, address: &Address) -> Result<u32, Outcome> {
     let wire_len = wire::len(skb);
     if rule.kind == kind::BLOCKED {
         if let Some(bucket) = maps::bucket(rule.bucket) {
             count::dropped(bucket, wire_len);
         }
-        return Ok((Outcome::Blocked, DROP));
+        return Err(Outcome::Blocked);
     }
     let own = Charged {
         limit: &rule.limit,
-        bucket: clients::bucket(rule, &destination).ok_or(Outcome::NoBucket)?,
+        bucket: clients::bucket(rule, address).ok_or(Outcome::NoBucket)?,
     };
     let group = policy.group(rule.group).and_then(|group| {
         Some(Charged {
@@ -61,52 +190,16 @@ fn decide(ctx: &TcContext) -> Result<(Outcome, i32), Outcome> {
             bucket: maps::bucket(group.bucket)?,
         })
     });
-    Ok(limit(ctx, skb, own, group, wire_len))
+    // Apart: joined, half of an option would be undefined, and loaders without CAP_PERFMON may not read that.
+    Ok(match group {
+        Some(_) => limit(skb, own, group, wire_len),
+        None => limit(skb, own, None, wire_len),
+    } as u32)
 }
 
-/// Charges the buckets and acts on the verdict.
 #[inline(always)]
-fn limit(ctx: &TcContext, skb: Skb, own: Charged, group: Option<Charged>, wire_len: u32) -> (Outcome, i32) {
-    let now_ns = clock::now_ns();
-    match charge::both(own, group, now_ns, wire_len) {
-        Verdict::Paced {
-            departure_ns,
-            is_marked,
-            ..
-        } if !charge::is_policing() => {
-            debug!(ctx, "{} bytes wait {} ns", wire_len, departure_ns - now_ns);
-            // The kernel marks what stands at the network header: behind a tag, that may not be IP.
-            let is_marked = is_marked && !destination::is_tagged(skb) && skb.mark_ce();
-            for_each(own, group, |bucket| count::paced(bucket, wire_len, is_marked));
-            if is_marked {
-                count::total(Outcome::Marked);
-            }
-            stamp::hold_until(skb, departure_ns, now_ns);
-            (Outcome::Paced, PASS)
-        }
-        Verdict::BeyondHorizon => {
-            debug!(ctx, "{} bytes dropped", wire_len);
-            for_each(own, group, |bucket| count::dropped(bucket, wire_len));
-            (Outcome::BeyondHorizon, DROP)
-        }
-        // Policed, a packet waits in no queue; that it was charged as if is due to CPUs that race.
-        Verdict::Conforming { .. } | Verdict::Paced { .. } => {
-            for_each(own, group, |bucket| count::sent(bucket, wire_len));
-            if !charge::is_policing() {
-                stamp::keep_plausible(skb, now_ns);
-            }
-            (Outcome::Conforming, PASS)
-        }
-    }
-}
-
-/// Counts in both buckets, or in the only one.
-#[inline(always)]
-fn for_each(own: Charged, group: Option<Charged>, count: impl Fn(*mut Bucket)) {
-    count(own.bucket);
-    if let Some(group) = group {
-        count(group.bucket);
-    }
+fn index(outcome: Result<u32, Outcome>) -> u32 {
+    outcome.unwrap_or_else(|outcome| outcome as u32)
 }
 
 #[panic_handler]

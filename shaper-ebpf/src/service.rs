@@ -2,16 +2,15 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use shaper_common::{
-    header::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, version},
+    header::{IPV6_HEADER_LEN, version},
     port::{
         FRAGMENT, MAX_EXTENSIONS, extension_len, has_ports, index, is_later_fragment_v4, is_later_fragment_v6,
     },
-    rule::feature,
 };
 
 use crate::{
-    control::{NO_OPTIONS, ordinary},
-    destination::{AT_NETWORK_HEADER, Destination},
+    classify::EVERY_SERVICE,
+    destination::AT_NETWORK_HEADER,
     policy::Policy,
     skb::{Origin, Skb},
 };
@@ -19,58 +18,18 @@ use crate::{
 /// Port index of a packet that has no ports.
 const NONE: u32 = u32::MAX;
 
-/// Number of the packet's service; zero if it has none, or the policy tells no services apart.
+/// Number of the service that a packet comes from; zero if it has none. `near` is its port's index, if that stands in
+/// an ordinary place, `offset` where its IP header starts.
 #[inline(always)]
-pub(crate) fn of(skb: Skb, destination: &Destination, policy: Policy) -> u32 {
-    if !policy.has(feature::SERVICES) {
-        return 0;
-    }
-    let near = if destination.is_v4 {
-        near_v4(skb)
-    } else {
-        near_v6(skb)
-    };
+pub(crate) fn of(skb: Skb, policy: Policy, near: Option<u32>, offset: u32) -> u32 {
     let index = match near {
         Some(index) => index,
-        None => shaper_port(skb.raw(), destination.offset),
+        None => shaper_port(skb.raw(), offset),
     };
     if index == NONE {
-        return 0;
+        return EVERY_SERVICE;
     }
     policy.service(index)
-}
-
-/// The port's index, where an ordinary IPv4 packet has it.
-#[inline(always)]
-fn near_v4(skb: Skb) -> Option<u32> {
-    let header = ordinary(skb, IPV4_HEADER_LEN)?;
-    // SAFETY: a base header's bytes and four more are there.
-    let (first, fragment, protocol, ports) = unsafe {
-        (
-            header.byte::<0>(),
-            [header.byte::<6>(), header.byte::<7>()],
-            header.byte::<9>(),
-            header.word::<{ IPV4_HEADER_LEN as usize }>().to_ne_bytes(),
-        )
-    };
-    if first != NO_OPTIONS || is_later_fragment_v4(fragment) || !has_ports(protocol) {
-        return None;
-    }
-    Some(index(protocol, [ports[0], ports[1]]))
-}
-
-/// The port's index, where an ordinary IPv6 packet has it.
-#[inline(always)]
-fn near_v6(skb: Skb) -> Option<u32> {
-    let header = ordinary(skb, IPV6_HEADER_LEN)?;
-    // SAFETY: a base header's bytes and four more are there.
-    let (protocol, ports) = unsafe {
-        (
-            header.byte::<6>(),
-            header.word::<{ IPV6_HEADER_LEN as usize }>().to_ne_bytes(),
-        )
-    };
-    has_ports(protocol).then(|| index(protocol, [ports[0], ports[1]]))
 }
 
 /// The port's index, wherever it is, or [`NONE`]. `offset` is where the IP header stands.
