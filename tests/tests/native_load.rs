@@ -1,5 +1,7 @@
 //! The object as it stands in the file and in the kernel.
 
+use std::thread;
+
 use aya::{
     maps::{MapInfo, MapType},
     programs::SchedClassifier,
@@ -38,6 +40,33 @@ fn the_kernel_accepts_the_program_with_its_log_switched_on() {
         log_level: 5,
         ..Settings::default()
     }));
+}
+
+/// Without `CAP_PERFMON` the verifier also follows what a processor may speculate about, and guards arithmetic on
+/// pointers.
+#[test]
+fn two_capabilities_suffice_to_load_the_program() {
+    const NET_ADMIN: u32 = 12;
+    const BPF: u32 = 39;
+    const VERSION_3: u32 = 0x2008_0522;
+    for (link_header_len, police) in [(names::NO_LINK_HEADER, false), (14, false), (14, true)] {
+        // Capabilities are a thread's own.
+        let loaded = thread::spawn(move || {
+            // Effective, permitted and inheritable ones, by words of 32.
+            let low = [1_u32 << NET_ADMIN, 1 << NET_ADMIN, 0];
+            let high = [1_u32 << (BPF - 32), 1 << (BPF - 32), 0];
+            // SAFETY: header and data as the call wants them.
+            let error = unsafe { libc::syscall(libc::SYS_capset, &[VERSION_3, 0], &[low, high]) };
+            assert_eq!(error, 0);
+            drop(Kernel::load(Settings {
+                link_header_len,
+                police,
+                fake_clock: false,
+                ..Settings::default()
+            }));
+        });
+        loaded.join().unwrap();
+    }
 }
 
 #[test]

@@ -4,10 +4,8 @@ use std::fs;
 
 /// `CAP_NET_ADMIN`: qdiscs, and attaching programs to devices.
 pub(super) const NET_ADMIN: u32 = 12;
-/// `CAP_SYS_ADMIN`: stands in for the two newer ones.
+/// `CAP_SYS_ADMIN`: stands in for the newer one.
 const SYS_ADMIN: u32 = 21;
-/// `CAP_PERFMON`: loading a program as it is, without guards against what a processor speculates about.
-pub(super) const PERFMON: u32 = 38;
 /// `CAP_BPF`: maps and programs.
 pub(super) const BPF: u32 = 39;
 
@@ -25,7 +23,7 @@ fn effective(status: &str) -> u64 {
 
 fn is_in(mask: u64, capability: u32) -> bool {
     let has = |capability: u32| (mask >> capability) & 1 == 1;
-    has(capability) || (matches!(capability, BPF | PERFMON) && has(SYS_ADMIN))
+    has(capability) || (capability == BPF && has(SYS_ADMIN))
 }
 
 #[cfg(test)]
@@ -35,8 +33,8 @@ mod tests {
     #[test]
     fn capabilities_are_read_from_the_mask() {
         let mask = effective("Name:\tshaper\nCapPrm:\t0\nCapEff:\t000000c000001000\n");
-        assert!(is_in(mask, NET_ADMIN) && is_in(mask, BPF) && is_in(mask, PERFMON));
-        assert!(!is_in(mask, SYS_ADMIN) && !is_in(1 << BPF, PERFMON));
+        assert!(is_in(mask, NET_ADMIN) && is_in(mask, BPF));
+        assert!(!is_in(mask, SYS_ADMIN));
         assert!(is_in(1 << SYS_ADMIN, BPF));
         assert_eq!(effective(""), 0);
     }

@@ -128,7 +128,6 @@ fn kernel() -> Finding {
 fn privilege() -> Finding {
     let needed = [
         ("CAP_BPF", capability::BPF),
-        ("CAP_PERFMON", capability::PERFMON),
         ("CAP_NET_ADMIN", capability::NET_ADMIN),
     ];
     let missing: Vec<&str> = needed
@@ -137,7 +136,7 @@ fn privilege() -> Finding {
         .map(|(name, _)| name)
         .collect();
     if missing.is_empty() {
-        good("privilege", "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")
+        good("privilege", "CAP_BPF and CAP_NET_ADMIN")
     } else {
         let action = format!("attach programs without {}", missing.join(" and "));
         bad("privilege", &DataplaneError::Privilege { action })

@@ -194,7 +194,7 @@ impl DataplaneError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotUp => "start it with `shaper up -i IFACE`".into(),
-            Self::Privilege { .. } => "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN".into(),
+            Self::Privilege { .. } => "run as root, or with CAP_BPF and CAP_NET_ADMIN".into(),
             Self::NoBpffs { .. } => {
                 "mount one with `mount -t bpf bpf /sys/fs/bpf` (`ip netns exec` hides it: use `nsenter --net=` there)"
                     .into()

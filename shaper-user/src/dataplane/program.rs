@@ -9,7 +9,6 @@ use aya_obj::Object;
 use shaper_common::names::{PINNED_MAPS, PROGRAM, global};
 
 use super::bpf::MapInfo;
-use super::capability;
 use super::doctor;
 use super::error::DataplaneError;
 use super::pins::{LOGS, Pins};
@@ -169,11 +168,6 @@ fn object_error(error: EbpfError) -> DataplaneError {
             .filter(|line| !line.starts_with("processed "))
             .collect();
         let reason = lines[lines.len().saturating_sub(3)..].join("; ");
-        if !capability::has(capability::PERFMON) {
-            // The verifier then also looks at what a processor may speculate about, and follows far more paths.
-            let action = format!("load the kernel program without CAP_PERFMON ({reason})");
-            return DataplaneError::Privilege { action };
-        }
         if doctor::kernel_version() < doctor::OLDEST {
             let what = format!("take the kernel program ({reason})");
             return DataplaneError::KernelTooOld { what };
