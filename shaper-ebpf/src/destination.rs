@@ -3,8 +3,6 @@
 //! `skb->protocol` says what to look for. On an Ethernet device the header is read directly; where it does not
 //! stand right behind the link header, or is not linear, two slower ways follow. Each checks the version.
 
-use core::mem::MaybeUninit;
-
 use aya_ebpf::{Global, bindings::__sk_buff};
 use shaper_common::{
     header::{
@@ -31,6 +29,7 @@ const PAYLOAD_LEN: u32 = 4;
 
 /// What a search finds. Without padding, which the verifier would take for undefined.
 #[repr(C)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Found {
     /// The address, as the words its bytes make in memory; one of IPv4 is the first word.
     pub(crate) words: [u32; 4],
@@ -81,20 +80,6 @@ pub(crate) fn direct<T: Family>(skb: Skb) -> Option<(T, Linear)> {
     unsafe { (version(header.byte::<0>()) == T::VERSION).then(|| (T::read(header), header)) }
 }
 
-/// The destination by the slower ways; [`FOUND_V4`], [`FOUND_V6`], or why there is none.
-#[inline(always)]
-pub(crate) fn search(skb: Skb) -> (u32, Found) {
-    let mut found = MaybeUninit::<Found>::uninit();
-    // Word by word: filled in a loop, as the compiler would, it is refused to loaders without CAP_PERFMON.
-    for index in 0..size_of::<Found>() / size_of::<u32>() {
-        // SAFETY: within what is made of as many words.
-        unsafe { found.as_mut_ptr().cast::<u32>().add(index).write_volatile(0) };
-    }
-    let result = shaper_search(skb.raw(), found.as_mut_ptr());
-    // SAFETY: every word was written.
-    (result, unsafe { found.assume_init() })
-}
-
 /// Whether the packet starts with a tag; its network header may stand there instead of at the IP header.
 #[inline(always)]
 pub(crate) fn is_tagged(skb: Skb) -> bool {
@@ -114,13 +99,13 @@ pub(crate) const NOT_IP: u32 = 1;
 pub(crate) const FOUND_V4: u32 = 4;
 pub(crate) const FOUND_V6: u32 = 6;
 
-/// The slower ways, kept out of the way of ordinary packets.
+/// The destination by the slower ways: [`FOUND_V4`], [`FOUND_V6`], or why there is none.
 ///
 /// Visible from outside: the kernel verifies it once, and not for each way to it.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text")]
 #[inline(never)]
-extern "C" fn shaper_search(skb: *mut __sk_buff, to: *mut Found) -> u32 {
+pub(crate) extern "C" fn shaper_search(skb: *mut __sk_buff, to: *mut Found) -> u32 {
     let skb = Skb::from_raw(skb);
     // SAFETY: null, or what the caller lends.
     let Some(to) = (unsafe { to.as_mut() }) else {
@@ -179,9 +164,8 @@ fn load(skb: Skb, origin: Origin, offset: u32, protocol: u32, to: &mut Found) ->
         }
     } else if protocol == IPV6
         && version(first) == 6
-        && let Some(words) = skb.load(origin, offset + IPV6_DESTINATION)
+        && skb.load_to(origin, offset + IPV6_DESTINATION, &raw mut to.words)
     {
-        to.words = words;
         return FOUND_V6;
     }
     UNPARSABLE

@@ -7,6 +7,8 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::helpers::generated::{bpf_map_lookup_elem, bpf_map_update_elem};
 
+use crate::stored::lend;
+
 /// Defines a type whose layout is an inner map's definition, as the loader reads it in BTF.
 macro_rules! inner_map {
     ($(#[$doc:meta])* $name:ident: $map_type:ident, $key:ty => $value:ty, $max_entries:expr, $flags:expr) => {
@@ -41,7 +43,7 @@ pub(crate) trait Lookup: Sized {
     fn lookup(&self, key: &Self::Key) -> Option<*mut Self::Value> {
         let map = ptr::from_ref(self).cast_mut().cast::<c_void>();
         // SAFETY: an outer map's value is a map, and the verifier checks its key's size.
-        let value = unsafe { bpf_map_lookup_elem(map, ptr::from_ref(key).cast()) };
+        let value = lend(key, |key| unsafe { bpf_map_lookup_elem(map, key.cast()) });
         (!value.is_null()).then_some(value.cast())
     }
 
@@ -50,6 +52,6 @@ pub(crate) trait Lookup: Sized {
     fn insert(&self, key: &Self::Key, value: &Self::Value, flags: u64) -> i64 {
         let map = ptr::from_ref(self).cast_mut().cast::<c_void>();
         // SAFETY: as in `lookup`, and the verifier checks the value's size too.
-        unsafe { bpf_map_update_elem(map, ptr::from_ref(key).cast(), ptr::from_ref(value).cast(), flags) }
+        lend(key, |key| unsafe { bpf_map_update_elem(map, key.cast(), ptr::from_ref(value).cast(), flags) })
     }
 }

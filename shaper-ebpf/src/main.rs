@@ -53,6 +53,8 @@ mod skb;
 #[cfg(target_arch = "bpf")]
 mod stamp;
 #[cfg(target_arch = "bpf")]
+mod stored;
+#[cfg(target_arch = "bpf")]
 mod wire;
 
 #[cfg(not(target_arch = "bpf"))]

@@ -22,6 +22,7 @@ use crate::{
     policy::Policy,
     service,
     skb::{Linear, Skb},
+    stored::lend,
     wire,
 };
 
@@ -94,45 +95,47 @@ fn near<T: Family>(skb: Skb, policy: Policy, address: T, header: Linear) -> Resu
 #[unsafe(link_section = ".text")]
 #[inline(never)]
 extern "C" fn shaper_far(skb: *mut __sk_buff, policy: u32) -> u32 {
-    let (result, found) = destination::search(Skb::from_raw(skb));
-    match result {
-        destination::FOUND_V4 => shaper_far4(skb, policy, found.words[0], found.offset),
-        destination::FOUND_V6 => shaper_far6(skb, policy, &found),
-        destination::NOT_IP => Outcome::NotIp as u32,
-        _ => Outcome::Unparsable as u32,
-    }
+    lend(&Found::default(), |found| {
+        match destination::shaper_search(skb, found) {
+            destination::FOUND_V4 => shaper_far4(skb, policy, found),
+            destination::FOUND_V6 => shaper_far6(skb, policy, found),
+            destination::NOT_IP => Outcome::NotIp as u32,
+            _ => Outcome::Unparsable as u32,
+        }
+    })
 }
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text")]
 #[inline(never)]
-extern "C" fn shaper_far4(skb: *mut __sk_buff, policy: u32, word: u32, offset: u32) -> u32 {
-    index(far(
-        Skb::from_raw(skb),
-        Policy::from_raw(policy),
-        V4(word),
-        offset,
-    ))
+extern "C" fn shaper_far4(skb: *mut __sk_buff, policy: u32, found: *const Found) -> u32 {
+    far(skb, policy, found, |words| V4(words[0]))
 }
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text")]
 #[inline(never)]
 extern "C" fn shaper_far6(skb: *mut __sk_buff, policy: u32, found: *const Found) -> u32 {
+    far(skb, policy, found, V6)
+}
+
+#[inline(always)]
+fn far<T: Family>(
+    skb: *mut __sk_buff,
+    policy: u32,
+    found: *const Found,
+    address: impl FnOnce([u32; 4]) -> T,
+) -> u32 {
     // SAFETY: null, or what the caller lends.
     let Some(&Found { words, offset }) = (unsafe { found.as_ref() }) else {
         return Outcome::Unparsable as u32;
     };
-    index(far(
-        Skb::from_raw(skb),
-        Policy::from_raw(policy),
-        V6(words),
-        offset,
-    ))
+    let (skb, policy) = (Skb::from_raw(skb), Policy::from_raw(policy));
+    index(limit_far(skb, policy, address(words), offset))
 }
 
 #[inline(always)]
-fn far<T: Family>(skb: Skb, policy: Policy, address: T, offset: u32) -> Result<u32, Outcome> {
+fn limit_far<T: Family>(skb: Skb, policy: Policy, address: T, offset: u32) -> Result<u32, Outcome> {
     let may_be_exact = glance(address, policy)?;
     let rule = if policy.has(feature::SERVICES) {
         let service = service::of(skb, policy, None, offset);
@@ -145,7 +148,9 @@ fn far<T: Family>(skb: Skb, policy: Policy, address: T, offset: u32) -> Result<u
 
 #[inline(always)]
 fn special<T: Family>(skb: Skb, policy: Policy, rule: &Rule, address: T) -> u32 {
-    shaper_special(skb.raw(), policy.raw(), rule, &address.address())
+    lend(&address.address(), |address| {
+        shaper_special(skb.raw(), policy.raw(), rule, address)
+    })
 }
 
 /// Whatever a rule can ask for: blocking, a bucket for each client, a group.

@@ -126,10 +126,18 @@ impl Skb {
     /// A `T` at `offset` from `origin`, if there are that many bytes.
     #[inline(always)]
     pub(crate) fn load<T: Copy>(self, origin: Origin, offset: u32) -> Option<T> {
-        let mut value = MaybeUninit::<T>::uninit();
-        let to = value.as_mut_ptr().cast();
+        let mut value = MaybeUninit::uninit();
+        // SAFETY: filled by the helper; callers ask for types that any bytes are valid for.
+        self.load_to(origin, offset, value.as_mut_ptr())
+            .then(|| unsafe { value.assume_init() })
+    }
+
+    /// Loads the `T` at `offset` from `origin`; false if there are not that many bytes.
+    #[inline(always)]
+    pub(crate) fn load_to<T: Copy>(self, origin: Origin, offset: u32, to: *mut T) -> bool {
+        let to = to.cast();
         let len = size_of::<T>() as u32;
-        // SAFETY: `to` has room for `len` bytes.
+        // SAFETY: `to` has room for `len` bytes; the verifier makes sure.
         let error = unsafe {
             match origin {
                 Origin::Data => bpf_skb_load_bytes(self.0.cast(), offset, to, len),
@@ -138,8 +146,7 @@ impl Skb {
                 }
             }
         };
-        // SAFETY: filled by the helper; callers ask for types that any bytes are valid for.
-        (error == 0).then(|| unsafe { value.assume_init() })
+        error == 0
     }
 }
 
