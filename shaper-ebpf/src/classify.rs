@@ -1,8 +1,6 @@
 //! From a destination to its rule: exact, then the longest prefix, then the rule for all the rest. At each length a rule
 //! for the packet's service comes first.
 
-use core::ptr;
-
 use shaper_common::{
     joint,
     outcome::Outcome,
@@ -41,11 +39,11 @@ pub(crate) fn rule<T: Family>(
     let slot = policy.slot();
     if may_be_exact {
         if service != EVERY_SERVICE
-            && let Some(rule) = shared(address.exact(slot, service))
+            && let Some(rule) = address.exact(slot, service)
         {
             return unless_exempt(rule);
         }
-        if let Some(rule) = shared(address.exact(slot, EVERY_SERVICE)) {
+        if let Some(rule) = address.exact(slot, EVERY_SERVICE) {
             return unless_exempt(rule);
         }
     }
@@ -55,39 +53,35 @@ pub(crate) fn rule<T: Family>(
     if address.is_never_limited() {
         return Err(Outcome::NeverLimited);
     }
-    // Pointers, null for none: half of an option may be undefined, and loaders without CAP_PERFMON may not read that.
-    let mut for_service = ptr::null();
-    let mut for_all = ptr::null();
-    if policy.has(prefix) {
-        for_all = address.prefix(slot, EVERY_SERVICE);
-        if service != EVERY_SERVICE {
-            for_service = address.prefix(slot, service);
-        }
+    if service != EVERY_SERVICE
+        && policy.has(prefix)
+        && let Some(for_service) = address.prefix(slot, service)
+    {
+        return match for_all(address, policy) {
+            Some(for_all) => unless_exempt(joint::longer(for_service, for_all)),
+            None => unless_exempt(for_service),
+        };
     }
-    if for_all.is_null() {
-        for_all = any(policy);
-    }
-    match (shared(for_service), shared(for_all)) {
-        (Some(for_service), Some(for_all)) => unless_exempt(joint::longer(for_service, for_all)),
-        (Some(rule), None) | (None, Some(rule)) => unless_exempt(rule),
-        (None, None) => Err(Outcome::Unlimited),
+    match for_all(address, policy) {
+        Some(rule) => unless_exempt(rule),
+        None => Err(Outcome::Unlimited),
     }
 }
 
-/// The rule for all the rest, which is like one for a prefix of no length.
+/// The rule for every service: of the longest prefix, or the one for all the rest, which is like one for a prefix of no
+/// length.
 #[inline(always)]
-fn any(policy: Policy) -> *const Rule {
+fn for_all<T: Family>(address: T, policy: Policy) -> Option<&'static Rule> {
+    let [_, prefix] = T::FEATURES;
+    if policy.has(prefix)
+        && let Some(rule) = address.prefix(policy.slot(), EVERY_SERVICE)
+    {
+        return Some(rule);
+    }
     if !policy.has(feature::ANY) {
-        return ptr::null();
+        return None;
     }
-    policy.head().map_or(ptr::null(), |head| &raw const head.any)
-}
-
-#[inline(always)]
-fn shared(rule: *const Rule) -> Option<&'static Rule> {
-    // SAFETY: null or a map's value; the loader replaces whole maps, or one rule by another in one step, and waits
-    // for running programs before the old one's memory is used again.
-    unsafe { rule.as_ref() }
+    policy.head().map(|head| &head.any)
 }
 
 #[inline(always)]

@@ -1,16 +1,11 @@
 //! The bucket that a packet is charged to: the rule's, or one that the client has to himself.
 
-use shaper_common::{
-    bucket::Bucket,
-    client,
-    outcome::Outcome,
-    rule::{ClientKey, Rule},
-};
+use shaper_common::{bucket::Bucket, client, outcome::Outcome, rule::Rule};
 
 use crate::{
     count,
     family::Address,
-    inner::Lookup as _,
+    lookup::{Lookup as _, inner},
     maps::{self, CLIENTS},
 };
 
@@ -40,27 +35,17 @@ pub(crate) fn bucket(rule: &Rule, address: &Address) -> Option<*mut Bucket> {
     let Some(key) = key else {
         return maps::bucket(rule.bucket);
     };
-    let own = own(&key);
-    if !own.is_null() {
-        return Some(own);
+    if let Some(clients) = inner(&CLIENTS, 0) {
+        if let Some(bucket) = clients.lookup(&key) {
+            return Some(bucket);
+        }
+        // It fails when another CPU came first: then its bucket is found.
+        let _ = clients.insert(&key, &IDLE, NO_EXIST);
+        if let Some(bucket) = clients.lookup(&key) {
+            return Some(bucket);
+        }
     }
     // They all share one, so that whoever sends to ever new addresses gets no more than one rate for it.
     count::total(Outcome::ClientsFull);
     maps::bucket(rule.bucket)
-}
-
-/// The client's own bucket, made if need be; null if there are too many.
-#[unsafe(link_section = ".text")]
-#[inline(never)]
-fn own(key: &ClientKey) -> *mut Bucket {
-    const NONE: *mut Bucket = core::ptr::null_mut();
-    let Some(clients) = CLIENTS.get(0) else {
-        return NONE;
-    };
-    if let Some(bucket) = clients.lookup(key) {
-        return bucket;
-    }
-    // It fails when another CPU came first: then its bucket is found.
-    let _ = clients.insert(key, &IDLE, NO_EXIST);
-    clients.lookup(key).unwrap_or(NONE)
 }

@@ -2,7 +2,7 @@
 
 use shaper_common::{bucket::Bucket, outcome::Outcome};
 
-use crate::{charge::add, maps::TOTALS};
+use crate::{charge::add, lookup::Lookup as _, maps::TOTALS};
 
 /// Counts a packet, or something that befell it.
 #[inline(always)]
@@ -13,7 +13,7 @@ pub(crate) fn total(outcome: Outcome) {
 /// The same by the outcome's index.
 #[inline(always)]
 pub(crate) fn total_at(index: u32) {
-    if let Some(total) = TOTALS.get_ptr_mut(index) {
+    if let Some(total) = TOTALS.lookup(&index) {
         // SAFETY: this CPU's own slot; the hook runs with softirqs off, so nothing comes in between.
         unsafe { *total = (*total).wrapping_add(1) };
     }

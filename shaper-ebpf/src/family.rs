@@ -1,8 +1,6 @@
 //! What is different about IPv4 and IPv6. A packet's family is known early, and both ways stay apart from there on:
 //! joined, they would have to carry an address of either size.
 
-use core::ptr;
-
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use shaper_common::{
     filter,
@@ -15,7 +13,7 @@ use shaper_common::{
 };
 
 use crate::{
-    inner::Lookup,
+    lookup::{Lookup, inner},
     maps::{EXACT4, EXACT6, PREFIX4, PREFIX6},
     skb::Linear,
 };
@@ -59,11 +57,11 @@ pub(crate) trait Family: Copy {
     /// Whether only an exact rule can limit it.
     fn is_never_limited(self) -> bool;
 
-    /// The rule for exactly this destination, or null.
-    fn exact(self, slot: u32, service: u32) -> *const Rule;
+    /// The rule for exactly this destination, if there is one.
+    fn exact(self, slot: u32, service: u32) -> Option<&'static Rule>;
 
-    /// The rule for the longest prefix it is in, or null.
-    fn prefix(self, slot: u32, service: u32) -> *const Rule;
+    /// The rule for the longest prefix it is in, if there is one.
+    fn prefix(self, slot: u32, service: u32) -> Option<&'static Rule>;
 
     /// Whether a rule gives each client of this family a bucket.
     fn has_clients(rule: &Rule) -> bool;
@@ -142,14 +140,14 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn exact(self, slot: u32, service: u32) -> *const Rule {
-        rule_in(EXACT4.get(slot), &key4(service, self.0))
+    fn exact(self, slot: u32, service: u32) -> Option<&'static Rule> {
+        rule_in(inner(&EXACT4, slot), &key4(service, self.0))
     }
 
     #[inline(always)]
-    fn prefix(self, slot: u32, service: u32) -> *const Rule {
+    fn prefix(self, slot: u32, service: u32) -> Option<&'static Rule> {
         let key = Key::<PrefixData4>::new(PREFIX4_FIXED_BITS + 32, key4(service, self.0));
-        rule_in(PREFIX4.get(slot), &key)
+        rule_in(inner(&PREFIX4, slot), &key)
     }
 
     #[inline(always)]
@@ -221,19 +219,19 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn exact(self, slot: u32, service: u32) -> *const Rule {
+    fn exact(self, slot: u32, service: u32) -> Option<&'static Rule> {
         let address = self.0;
-        rule_in(EXACT6.get(slot), &Key6 { service, address })
+        rule_in(inner(&EXACT6, slot), &Key6 { service, address })
     }
 
     #[inline(always)]
-    fn prefix(self, slot: u32, service: u32) -> *const Rule {
+    fn prefix(self, slot: u32, service: u32) -> Option<&'static Rule> {
         let data = PrefixData6 {
             zero: 0,
             service,
             address: self.0,
         };
-        rule_in(PREFIX6.get(slot), &Key::new(PREFIX6_FIXED_BITS + 128, data))
+        rule_in(inner(&PREFIX6, slot), &Key::new(PREFIX6_FIXED_BITS + 128, data))
     }
 
     #[inline(always)]
@@ -258,9 +256,9 @@ fn key4(service: u32, word: u32) -> Key4 {
 }
 
 #[inline(always)]
-fn rule_in<M: Lookup<Value = Rule>>(table: Option<&M>, key: &M::Key) -> *const Rule {
-    let Some(table) = table else {
-        return ptr::null();
-    };
-    table.lookup(key).map_or(ptr::null(), <*mut Rule>::cast_const)
+fn rule_in<M: Lookup<Value = Rule>>(table: Option<&M>, key: &M::Key) -> Option<&'static Rule> {
+    let rule = table?.lookup(key)?;
+    // SAFETY: a map's value; the loader replaces whole maps, or one rule by another in one step, and waits for running
+    // programs before the old one's memory is used again.
+    Some(unsafe { &*rule })
 }

@@ -1,12 +1,10 @@
 //! Charging what a rule leads to, and acting on the verdict.
 
-use aya_ebpf::programs::TcContext;
-use aya_log_ebpf::debug;
 use shaper_common::{bucket::Bucket, outcome::Outcome, pacing::Verdict};
 
 use crate::{
     charge::{self, Charged},
-    clock, count, destination,
+    clock, count, destination, log,
     skb::Skb,
     stamp,
 };
@@ -21,12 +19,7 @@ pub(crate) fn limit(skb: Skb, own: Charged<'_>, group: Option<Charged<'_>>, wire
             is_marked,
             ..
         } if !charge::is_policing() => {
-            debug!(
-                &TcContext::new(skb.raw()),
-                "{} bytes wait {} ns",
-                wire_len,
-                departure_ns - now_ns
-            );
+            log::held(wire_len, departure_ns - now_ns);
             // The kernel marks what stands at the network header: behind a tag, that may not be IP.
             let is_marked = is_marked && !destination::is_tagged(skb) && skb.mark_ce();
             for_each(own, group, |bucket| count::paced(bucket, wire_len, is_marked));
@@ -37,7 +30,7 @@ pub(crate) fn limit(skb: Skb, own: Charged<'_>, group: Option<Charged<'_>>, wire
             Outcome::Paced
         }
         Verdict::BeyondHorizon => {
-            debug!(&TcContext::new(skb.raw()), "{} bytes dropped", wire_len);
+            log::dropped(wire_len);
             for_each(own, group, |bucket| count::dropped(bucket, wire_len));
             Outcome::BeyondHorizon
         }

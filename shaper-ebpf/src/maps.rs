@@ -12,7 +12,10 @@ use shaper_common::{
     rule::{Active, ClientKey, Group, Key4, Key6, Meta, N_SLOTS, PolicyHead, PrefixData4, PrefixData6, Rule},
 };
 
-use crate::inner::{Lookup as _, inner_map};
+use crate::{
+    inner::inner_map,
+    lookup::{Lookup as _, inner},
+};
 
 /// `BPF_F_MMAPABLE`: user space reads counters, and tests set the clock, without a system call.
 const MMAPABLE: usize = 1024;
@@ -119,5 +122,5 @@ pub(crate) static CLOCK: Array<u64, 1, MMAPABLE> = Array::new();
 #[inline(always)]
 pub(crate) fn bucket(number: u32) -> Option<*mut Bucket> {
     let (chunk, index) = bucket::position(number);
-    BUCKETS.get(chunk)?.lookup(&index)
+    inner(&BUCKETS, chunk)?.lookup(&index)
 }

@@ -7,7 +7,7 @@ use shaper_common::{
 };
 
 use crate::{
-    inner::Lookup as _,
+    lookup::{Lookup as _, inner},
     maps::{ACTIVE, FILTER, GROUPS, POLICIES, SERVICES},
 };
 
@@ -20,7 +20,7 @@ impl Policy {
     #[inline(always)]
     pub(crate) fn in_force() -> Result<Self, Outcome> {
         // The lookup always succeeds.
-        let active = ACTIVE.get_ptr(0).ok_or(Outcome::Unlimited)?;
+        let active = ACTIVE.lookup(&0).ok_or(Outcome::Unlimited)?;
         // SAFETY: an element of an array map, aligned; volatile because the loader may write it meanwhile.
         Ok(Self(unsafe { active.read_volatile() }))
     }
@@ -55,7 +55,7 @@ impl Policy {
         if !self.has(feature::FILTER) {
             return true;
         }
-        let Some(filter) = FILTER.get_ptr(self.slot()) else {
+        let Some(filter) = FILTER.lookup(&self.slot()) else {
             return true;
         };
         let (byte, value) = filter::position(bit % FILTER_BITS);
@@ -66,15 +66,14 @@ impl Policy {
     /// Its head.
     #[inline(always)]
     pub(crate) fn head(self) -> Option<&'static PolicyHead> {
-        POLICIES.get(self.slot())
+        // SAFETY: as in `service`: the loader writes the idle slot only.
+        POLICIES.lookup(&self.slot()).map(|head| unsafe { &*head })
     }
 
     /// The service that a port belongs to, by the port's index; zero if to none.
     #[inline(always)]
     pub(crate) fn service(self, port_index: u32) -> u32 {
-        let service = SERVICES
-            .get(self.slot())
-            .and_then(|services| services.lookup(&port_index));
+        let service = inner(&SERVICES, self.slot()).and_then(|services| services.lookup(&port_index));
         // SAFETY: a map's value; the loader replaces whole maps, so it neither moves nor changes under a packet.
         service.map_or(0, |service| unsafe { *service })
     }
@@ -85,7 +84,7 @@ impl Policy {
         if number == 0 {
             return None;
         }
-        let group = GROUPS.get(self.slot())?.lookup(&(number - 1))?;
+        let group = inner(&GROUPS, self.slot())?.lookup(&(number - 1))?;
         // SAFETY: as in `service`.
         Some(unsafe { &*group })
     }

@@ -66,14 +66,14 @@ fn decide(skb: Skb) -> Result<u32, Outcome> {
 #[inline(always)]
 fn near<T: Family>(skb: Skb, policy: Policy, address: T, header: Linear) -> Result<u32, Outcome> {
     let may_be_exact = glance(address, policy)?;
-    let rule = if policy.has(feature::SERVICES) {
+    let service = if policy.has(feature::SERVICES) {
         // SAFETY: a base header and four bytes more are there.
         let port = unsafe { T::near_port(header) };
-        let service = service::of(skb, policy, port, ETH_HEADER_LEN);
-        rule(address, policy, service, may_be_exact)?
+        service::of(skb, policy, port, ETH_HEADER_LEN)
     } else {
-        rule(address, policy, EVERY_SERVICE, may_be_exact)?
+        EVERY_SERVICE
     };
+    let rule = rule(address, policy, service, may_be_exact)?;
     // SAFETY: as above.
     if unsafe { T::is_control(header) } {
         return Err(Outcome::NeverLimited);
@@ -137,12 +137,12 @@ fn far<T: Family>(
 #[inline(always)]
 fn limit_far<T: Family>(skb: Skb, policy: Policy, address: T, offset: u32) -> Result<u32, Outcome> {
     let may_be_exact = glance(address, policy)?;
-    let rule = if policy.has(feature::SERVICES) {
-        let service = service::of(skb, policy, None, offset);
-        rule(address, policy, service, may_be_exact)?
+    let service = if policy.has(feature::SERVICES) {
+        service::of(skb, policy, None, offset)
     } else {
-        rule(address, policy, EVERY_SERVICE, may_be_exact)?
+        EVERY_SERVICE
     };
+    let rule = rule(address, policy, service, may_be_exact)?;
     Ok(special(skb, policy, rule, address))
 }
 
@@ -189,17 +189,16 @@ fn limit_specially(skb: Skb, policy: Policy, rule: &Rule, address: &Address) -> 
         limit: &rule.limit,
         bucket: clients::bucket(rule, address).ok_or(Outcome::NoBucket)?,
     };
-    let group = policy.group(rule.group).and_then(|group| {
-        Some(Charged {
+    if let Some(group) = policy.group(rule.group)
+        && let Some(bucket) = maps::bucket(group.bucket)
+    {
+        let limit_of_group = Charged {
             limit: &group.limit,
-            bucket: maps::bucket(group.bucket)?,
-        })
-    });
-    // Apart: joined, half of an option would be undefined, and loaders without CAP_PERFMON may not read that.
-    Ok(match group {
-        Some(_) => limit(skb, own, group, wire_len),
-        None => limit(skb, own, None, wire_len),
-    } as u32)
+            bucket,
+        };
+        return Ok(limit(skb, own, Some(limit_of_group), wire_len) as u32);
+    }
+    Ok(limit(skb, own, None, wire_len) as u32)
 }
 
 #[inline(always)]

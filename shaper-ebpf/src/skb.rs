@@ -7,13 +7,15 @@
     reason = "sizes of header fields, and a word that is loaded as one"
 )]
 
-use core::{arch::asm, mem::MaybeUninit};
+use core::arch::asm;
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_NET},
     helpers::{bpf_skb_ecn_set_ce, bpf_skb_load_bytes, bpf_skb_load_bytes_relative, bpf_skb_set_tstamp},
     programs::TcContext,
 };
+
+use crate::stored::Stored;
 
 /// The packet.
 #[derive(Clone, Copy)]
@@ -126,7 +128,7 @@ impl Skb {
     /// A `T` at `offset` from `origin`, if there are that many bytes.
     #[inline(always)]
     pub(crate) fn load<T: Copy>(self, origin: Origin, offset: u32) -> Option<T> {
-        let mut value = MaybeUninit::uninit();
+        let mut value = Stored::uninit();
         // SAFETY: filled by the helper; callers ask for types that any bytes are valid for.
         self.load_to(origin, offset, value.as_mut_ptr())
             .then(|| unsafe { value.assume_init() })

@@ -64,7 +64,7 @@ fn the_monitor_has_the_capabilities_it_needs_and_no_other() {
     let process = property("shaper-monitor.service", "MainPID");
     let bounds = must(&format!("grep CapBnd /proc/{process}/status"));
     let bits = u64::from_str_radix(bounds.split_whitespace().nth(1).unwrap(), 16).unwrap();
-    // CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF.
-    assert_eq!(bits, 1 << 12 | 1 << 38 | 1 << 39, "{bounds}");
+    // CAP_NET_ADMIN, CAP_BPF.
+    assert_eq!(bits, 1 << 12 | 1 << 39, "{bounds}");
     assert_eq!(property("shaper-monitor.service", "NRestarts"), "0");
 }

@@ -140,6 +140,8 @@ fn flags(rustc: &Rustc) -> Result<Vec<OsString>> {
         .map(Into::into)
         .into();
     flags.push(linker);
+    // A slot on the stack that holds four bytes after eight is refused to loaders without CAP_PERFMON; see `stored.rs`.
+    flags.push("-Clink-arg=--llvm-args=-no-stack-slot-sharing".into());
     flags.push("--cfg=bpf_target_arch=\"x86_64\"".into());
     let library = match setup::source()? {
         Source::Sysroot => rustc.sysroot.join("lib/rustlib/src/rust/library"),
