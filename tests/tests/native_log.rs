@@ -1,0 +1,70 @@
+//! What the program logs, as `aya_log` reads it: the program lays out its records itself.
+
+use std::sync::mpsc::{self, Sender};
+
+use aya_log::EbpfLogger;
+use shaper_common::{
+    NSEC_PER_SEC,
+    pacing::{Limit, ticks},
+    rule::Rule,
+};
+use shaper_tests::{
+    kernel::{Kernel, Settings, Skb},
+    model::Policy,
+    packet,
+};
+
+const NOW_NS: u64 = 1_000 * NSEC_PER_SEC;
+
+/// Sends each record on as a line.
+struct Lines(Sender<String>);
+
+impl log::Log for Lines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0
+            .send(format!("{} {}", record.level(), record.args()))
+            .unwrap();
+    }
+
+    fn flush(&self) {}
+}
+
+/// What is logged at `log_level` of frames of 100 bytes: one at once, one that waits and one that is dropped.
+fn logged(log_level: u8) -> Vec<String> {
+    let mut kernel = Kernel::load(Settings {
+        log_level,
+        ..Settings::default()
+    });
+    let rule = Rule::limited(Limit::new(NSEC_PER_SEC, 1_500, 10_000, None), 3);
+    let destination = "192.0.2.7".parse().unwrap();
+    kernel.install(&Policy {
+        exact4: vec![("192.0.2.7".parse().unwrap(), rule)],
+        ..Policy::default()
+    });
+    kernel.set_clock(NOW_NS);
+    for wait_ns in [0, 1_234, 10_001] {
+        kernel.set_last_departure(3, ticks(NOW_NS + wait_ns));
+        let _ = kernel.run(&packet::udp_to(destination, 58), Skb::default());
+    }
+    let (sender, lines) = mpsc::channel();
+    EbpfLogger::init_with_logger(kernel.ebpf(), Lines(sender))
+        .unwrap()
+        .flush();
+    lines.try_iter().collect()
+}
+
+#[test]
+fn packets_that_wait_and_packets_that_are_dropped_are_logged_if_wanted() {
+    assert_eq!(
+        logged(5),
+        ["DEBUG 100 bytes wait 1234 ns", "DEBUG 100 bytes dropped"]
+    );
+    assert_eq!(logged(4), logged(5));
+    for log_level in [0, 3] {
+        assert_eq!(logged(log_level), [""; 0]);
+    }
+}
