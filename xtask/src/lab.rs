@@ -114,9 +114,27 @@ impl Guest {
     }
 
     /// Boots it, hands the script's output to `sink` as it comes, and waits for the end.
+    ///
+    /// Several emulated processors that boot at once can fall over code that the kernel is rewriting: a guest that ends
+    /// before the script said anything is booted once more.
     pub(crate) fn run(&self, sink: &mut dyn FnMut(&[u8])) -> Result<Outcome> {
         let kernel = setup::need_kernel(self.kernel)?;
-        qemu::run(self, &kernel, sink)
+        let mut has_begun = false;
+        let first = qemu::run(self, &kernel, &mut |bytes| {
+            has_begun |= !bytes.is_empty();
+            sink(bytes);
+        });
+        match first {
+            Err(error) if !has_begun => {
+                eprintln!(
+                    "lab: kernel {} is booted once more: {error:#}",
+                    self.kernel.name()
+                );
+                let second = qemu::run(self, &kernel, sink)?;
+                Ok(Outcome { n_boots: 2, ..second })
+            }
+            result => result,
+        }
     }
 }
 

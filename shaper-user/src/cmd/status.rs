@@ -89,6 +89,7 @@ fn row(interface: InterfaceStatus) -> InterfaceRow {
         name: interface.name,
         hook: interface.hook.name(),
         position: interface.position,
+        is_policed: interface.is_policed,
         n_fq: interface.n_fq,
         n_queues: interface.n_queues,
         fq_drops: interface.fq_drops,

@@ -137,6 +137,7 @@ pub(super) fn describe(attached: &Attached, context: &Context, out: &mut impl Wr
     let name = &attached.interface;
     let hook = attached.hook.name();
     let on = match &attached.holders[..] {
+        [] => ", policing".to_owned(),
         [holder] if holder == name => String::new(),
         holders => format!(", fq on {}", holders.join(", ")),
     };

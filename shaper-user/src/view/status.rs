@@ -13,6 +13,8 @@ pub struct InterfaceRow {
     pub hook: &'static str,
     /// The program's place on the hook, and how many programs there are; `None` if it is not attached.
     pub position: Option<(usize, usize)>,
+    /// What would have to wait is dropped: fq need not be there.
+    pub is_policed: bool,
     /// Queues on which fq holds packets.
     pub n_fq: u32,
     /// Queues there are.
@@ -64,11 +66,10 @@ impl Status {
         for row in &self.interfaces {
             let _ = writeln!(
                 text,
-                "{}  {}  fq on {} of {} queues  rules {} of {}  limiting {}  drops {}/s",
+                "{}  {}  {}  rules {} of {}  limiting {}  drops {}/s",
                 row.name,
                 row.attachment(),
-                row.n_fq,
-                row.n_queues,
+                row.holding(),
                 self.n_rules,
                 self.max_rules,
                 self.n_limiting,
@@ -129,6 +130,14 @@ impl InterfaceRow {
             }
         }
     }
+
+    /// What holds packets; where they are policed, nothing needs to.
+    fn holding(&self) -> String {
+        if self.is_policed {
+            return "polices, needs no fq".to_owned();
+        }
+        format!("fq on {} of {} queues", self.n_fq, self.n_queues)
+    }
 }
 
 fn ordinal(place: usize) -> String {
@@ -136,7 +145,7 @@ fn ordinal(place: usize) -> String {
         1 => "first".to_owned(),
         2 => "second".to_owned(),
         3 => "third".to_owned(),
-        _ => format!("{place}th"),
+        _ => format!("number {place}"),
     }
 }
 
@@ -171,6 +180,13 @@ mod tests {
         );
         assert_eq!(status().brief(), "eth0\tok\n");
         assert!(!status().is_degraded());
+    }
+
+    #[test]
+    fn a_policed_interface_needs_no_fq() {
+        let mut status = status();
+        status.interfaces[0].is_policed = true;
+        assert!(status.table().contains("kernel  polices, needs no fq  rules"));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) code: u8,
     /// The guest's console; kept only if the code is not zero.
     pub(crate) console: PathBuf,
+    /// How often it was booted before the script began.
+    pub(crate) n_boots: u32,
 }
 
 /// Boots a guest and waits for its end.
@@ -124,7 +126,11 @@ pub(super) fn run(guest: &Guest, kernel: &KernelFiles, sink: &mut dyn FnMut(&[u8
     if code == 0 {
         let _ = fs::remove_file(&console);
     }
-    Ok(Outcome { code, console })
+    Ok(Outcome {
+        code,
+        console,
+        n_boots: 1,
+    })
 }
 
 /// The script with its environment.

@@ -57,22 +57,15 @@ fn guest(
         };
         guest.icount = icount;
         guest.timeout = Duration::from_secs(options.timeout);
-        let mut has_begun = false;
-        let mut run = || {
-            guest.run(&mut |bytes| {
-                has_begun |= !bytes.is_empty();
-                tests.take(bytes);
-            })
-        };
-        let mut result = run();
-        // Several emulated processors that boot at once can fall over code that the kernel is rewriting.
-        if result.is_err() && !has_begun {
-            tests.again("the boot");
-            result = guest.run(&mut |bytes| tests.take(bytes));
-        }
-        match result {
-            Ok(outcome) if outcome.code == 124 => tests.fail("the guest took too long"),
-            Ok(_) => {}
+        match guest.run(&mut |bytes| tests.take(bytes)) {
+            Ok(outcome) => {
+                if outcome.n_boots > 1 {
+                    tests.again("the boot");
+                }
+                if outcome.code == 124 {
+                    tests.fail("the guest took too long");
+                }
+            }
             Err(error) => tests.fail(&format!("{error:#}")),
         }
         Ok(())
