@@ -96,13 +96,13 @@ impl Layer {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let layers: Vec<_> = Layer::ALL
         .into_iter()
-        .filter(
-            |layer| match (options.layers.is_empty(), options.is_selective()) {
-                (false, _) => options.layers.contains(layer),
-                (true, true) => layer.has_tests(),
-                (true, false) => *layer != Layer::Systemd,
-            },
-        )
+        .filter(|layer| {
+            if options.layers.is_empty() {
+                *layer != Layer::Systemd && (layer.has_tests() || !options.is_selective())
+            } else {
+                options.layers.contains(layer)
+            }
+        })
         .collect();
     prepare(&layers, &options.kernel)?;
     let programs: Built = LazyLock::new(Box::new(|| programs::build(&options.program)));
