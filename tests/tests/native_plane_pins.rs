@@ -52,6 +52,23 @@ fn a_directory_that_others_may_enter_is_refused() {
 }
 
 #[test]
+fn to_everybody_else_what_root_has_made_is_a_matter_of_privilege() {
+    let world = World::new();
+    drop(world.up());
+    let paths = world.paths();
+    let refused = std::thread::spawn(move || {
+        // SAFETY: numbers only. Of this thread alone: the C library's function would change every thread.
+        let error = unsafe { libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534) };
+        assert_eq!(error, 0);
+        Dataplane::open(&paths).unwrap_err()
+    });
+    let error = refused.join().unwrap();
+    assert_eq!(error.code(), "privilege", "{error}");
+    assert!(error.to_string().contains("belongs to root"), "{error}");
+    assert!(error.hint().unwrap().contains("run as root"));
+}
+
+#[test]
 fn outside_a_bpf_file_system_nothing_is_made() {
     let paths = Paths {
         bpffs: Path::new("/tmp/no-bpffs-here").into(),

@@ -30,6 +30,7 @@ pub struct Cli {
 /// Options of every command.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Interfaces, separated by commas.
     #[arg(

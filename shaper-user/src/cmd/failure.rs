@@ -251,6 +251,9 @@ mod tests {
     fn what_is_not_up_or_not_permitted_has_an_exit_code_of_its_own() {
         let not_up = anyhow::Error::from(DataplaneError::NotUp).context("while setting");
         assert_eq!(Diagnosis::of(&not_up).exit, exit::NOT_UP);
+        let action = "list the pins".to_owned();
+        let refused = anyhow::Error::from(DataplaneError::Privilege { action });
+        assert_eq!(Diagnosis::of(&refused).exit, exit::PRIVILEGE);
         let no_rule = anyhow::Error::from(Failure::NoSuchRule {
             what: "no rule",
             selector: "x".to_owned(),

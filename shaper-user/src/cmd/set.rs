@@ -18,6 +18,7 @@ pub(crate) struct Args {
     /// `203.0.113.7`, `203.0.113.0/24`, `2001:db8::/56` or `any`.
     destination: String,
     /// `20mbit`, `2.5MB/s`, `unlimited`, `block`.
+    #[arg(allow_hyphen_values = true)]
     rate: String,
     /// Only what is sent from these ports of the server: `imap`, `tcp:993`, `udp:8000-8099`.
     #[arg(long)]

@@ -202,6 +202,13 @@ fn in_our_words(message: &str) -> (String, Option<String>) {
         let hint = "write a date, a time and a zone, without quotes: 2026-12-31T23:00:00Z";
         return (first_line, Some(hint.to_owned()));
     }
+    if message.starts_with("invalid type") && message.contains("expected i64") {
+        let message = first_line.replace("expected i64", "expected a whole number");
+        return (
+            message,
+            Some("write it without quotes, for example 24".to_owned()),
+        );
+    }
     let wants_text = message.starts_with("invalid type") && message.contains("expected a string");
     let hint = wants_text.then(|| "write it as a text in quotes, for example \"20mbit\"".to_owned());
     (first_line, hint)
@@ -272,6 +279,16 @@ mod tests {
             "x.toml:3:8: invalid type: integer `20`, expected a string\n\
              3 | rate = 20\n  \
                |        ^^ write it as a text in quotes, for example \"20mbit\""
+        );
+    }
+
+    #[test]
+    fn a_text_for_a_number_is_refused_with_an_example() {
+        assert_eq!(
+            error("[interface.eth0]\noverhead = \"24\"\n"),
+            "x.toml:2:12: invalid type: string \"24\", expected a whole number\n\
+             2 | overhead = \"24\"\n  \
+               |            ^^^^ write it without quotes, for example 24"
         );
     }
 

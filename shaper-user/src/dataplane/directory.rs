@@ -46,6 +46,12 @@ pub(super) fn check_directory(path: &Path) -> Result<(), DataplaneError> {
     if !metadata.is_dir() {
         return unsafe_because("it is not a directory".into());
     }
+    // To somebody else, what root has made is not dangerous but out of reach.
+    if metadata.uid() == 0 && user != 0 {
+        return Err(DataplaneError::Privilege {
+            action: format!("use `{}`, which belongs to root", path.display()),
+        });
+    }
     if metadata.uid() != user {
         return unsafe_because(format!(
             "it belongs to user {}, not to user {user}",

@@ -179,11 +179,12 @@ fn fq() -> Finding {
         };
         Some(qdisc::graft(&mut netlink, place, "fq", &[]))
     });
-    let missing = || {
-        bad(
+    let missing = || Finding {
+        found: "sch_fq is not available: no interface can hold packets".into(),
+        ..bad(
             "fq",
             &DataplaneError::NoFq {
-                device: "any interface".into(),
+                device: String::new(),
             },
         )
     };

@@ -209,7 +209,9 @@ impl DataplaneError {
                 names => format!("did you mean {}?", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")),
             },
             Self::NoFq { .. } => {
-                "run `modprobe sch_fq`; if there is no such module, install the kernel's full package of modules".into()
+                "run `modprobe sch_fq`; if there is no such module, install the kernel's full package of modules, or have \
+                 the interface drop instead of delay: enforcement = \"police\" in its section of the configuration"
+                    .into()
             }
             Self::ForeignQdisc { device, .. } => format!("take it away first: `tc qdisc del dev {device} root`"),
             Self::SamePath { other, .. } => format!("attach to one of the two only; `shaper down` lets go of `{other}`"),

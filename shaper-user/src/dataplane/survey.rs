@@ -64,14 +64,10 @@ fn queue(device: &Device, qdiscs: &[Qdisc]) -> Finding {
 fn neighbours(netlink: &mut Netlink, device: &Device) -> Result<Finding, DataplaneError> {
     let n_tcx = tcx::query(device.ifindex).map_or(0, |hook| hook.program_ids.len());
     let filters = clsact::egress(netlink, device.ifindex)?;
-    let names: Vec<&str> = filters.iter().map(|filter| filter.name.as_str()).collect();
-    let name = &device.name;
+    let names: String = filters.iter().map(|filter| format!(" {}", filter.name)).collect();
+    let (name, n_filters) = (&device.name, filters.len());
     Ok(good(
         "programs",
-        format!(
-            "{name}: {n_tcx} on tcx egress, {} on clsact egress {}",
-            names.len(),
-            names.join(" ")
-        ),
+        format!("{name}: {n_tcx} on tcx egress, {n_filters} on clsact egress{names}"),
     ))
 }

@@ -56,7 +56,12 @@ fn what_is_typed_wrong_is_refused_with_the_right_spelling() {
         (
             &["set", "any", "7kbit"],
             "`7kbit` is below 8kbit, the slowest rate there is",
-            "no destination can be cut off with a limit; use a firewall for that",
+            "write `8kbit` or more, or `block` to let nothing through",
+        ),
+        (
+            &["set", "any", "-5mbit"],
+            "`-5mbit` is not a rate: it does not start with a plain number",
+            "write for example `20mbit` or `1.5gbit`",
         ),
         (
             &["get", "localhost"],

@@ -89,7 +89,7 @@ impl RateError {
                 Some("units are bit kbit mbit gbit tbit kibit mibit gibit and B/s kB/s MB/s GB/s KiB/s MiB/s GiB/s"
                     .to_owned())
             }
-            Self::TooLow { .. } => Some("no destination can be cut off with a limit; use a firewall for that".to_owned()),
+            Self::TooLow { .. } => Some("write `8kbit` or more, or `block` to let nothing through".to_owned()),
             Self::TooHigh { .. } => Some("write `unlimited` for no limit".to_owned()),
         }
     }
