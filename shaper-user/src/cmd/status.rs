@@ -13,8 +13,8 @@ use super::observe::{is_forgotten, lacking};
 use super::{Context, Failure, Format};
 use crate::dataplane::{self, Dataplane, InterfaceStatus};
 use crate::monitor::Wanted;
-use crate::policy::Policy;
 use crate::policy::tables::{Entry, Tables};
+use crate::policy::{FqNeeds, Policy};
 use crate::stats::Snapshot;
 use crate::view::json;
 use crate::view::status::{InterfaceRow, Status};
@@ -61,7 +61,10 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             .problems
             .push((format!("{name}: {what}"), remedy.to_owned()));
     }
-    if !Tables::from(&policy).means_the_same_as(&dataplane.entries()?) {
+    let tables = Tables::from(&policy);
+    let is_paced = status.interfaces.iter().any(|row| !row.is_policed);
+    status.is_fq_capped = is_paced && FqNeeds::from(&tables).is_capped;
+    if !tables.means_the_same_as(&dataplane.entries()?) {
         status.problems.push((
             "the kernel holds other rules than those that `shaper list` shows".to_owned(),
             "run `shaper reload`".to_owned(),

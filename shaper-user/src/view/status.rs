@@ -38,6 +38,8 @@ pub struct Status {
     pub n_limiting: usize,
     /// Packets that are dropped each second because they would have to wait too long.
     pub drops_per_sec: u64,
+    /// All rules together could fill `fq` with more of the smallest packets than it is told to hold.
+    pub is_fq_capped: bool,
     /// What is wrong besides.
     pub problems: Vec<(String, String)>,
 }
@@ -74,6 +76,12 @@ impl Status {
                 self.max_rules,
                 self.n_limiting,
                 units::count(self.drops_per_sec)
+            );
+        }
+        if self.is_fq_capped {
+            text.push_str(
+                "  note: fq is given less room than all rules together could fill with the smallest of packets\n    \
+                 a shorter `horizon` needs less\n",
             );
         }
         for (interface, (what, remedy)) in self.problems() {
@@ -187,6 +195,18 @@ mod tests {
         let mut status = status();
         status.interfaces[0].is_policed = true;
         assert!(status.table().contains("kernel  polices, needs no fq  rules"));
+    }
+
+    #[test]
+    fn that_fq_has_less_room_than_it_may_need_is_said_and_is_no_defect() {
+        let mut status = status();
+        status.is_fq_capped = true;
+        assert!(
+            status.table().contains("  note: fq is given less room"),
+            "{}",
+            status.table()
+        );
+        assert!(!status.is_degraded());
     }
 
     #[test]
