@@ -1,10 +1,13 @@
 //! The `bpf` system call, as far as tests look behind the product's back.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::path::Path;
 
+const BPF_MAP_LOOKUP_ELEM: i32 = 1;
 const BPF_OBJ_PIN: i32 = 6;
 const BPF_OBJ_GET: i32 = 7;
 const BPF_PROG_GET_NEXT_ID: i32 = 11;
@@ -37,6 +40,53 @@ pub fn update_link(link: &impl AsFd, program: &impl AsFd) -> io::Result<()> {
 #[must_use]
 pub fn n_objects() -> [usize; 3] {
     [BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID, BPF_LINK_GET_NEXT_ID].map(n_ids)
+}
+
+/// A program, map or link by what `/proc` calls its number, such as `map_id`, and that number.
+pub type Id = (&'static str, u32);
+
+/// Those of all programs, maps and links in the kernel.
+#[must_use]
+pub fn ids() -> BTreeSet<Id> {
+    let commands = [
+        ("prog_id", BPF_PROG_GET_NEXT_ID),
+        ("map_id", BPF_MAP_GET_NEXT_ID),
+        ("link_id", BPF_LINK_GET_NEXT_ID),
+    ];
+    let all = commands.into_iter().flat_map(|(kind, command)| {
+        let following = move |id: &u32| next_id(command, *id);
+        std::iter::successors(next_id(command, 0), following).map(move |id| (kind, id))
+    });
+    all.collect()
+}
+
+/// Those of what is pinned at `path`, and of the maps in it if it is a map of maps.
+pub fn ids_at(path: &Path) -> io::Result<Vec<Id>> {
+    const ARRAY_OF_MAPS: u32 = 12;
+    let object = open(path)?;
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", number(&object)))?;
+    let field = |name: &str| -> Option<u32> {
+        let fields = info.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = fields.into_iter().find(|(found, _)| *found == name)?;
+        value.trim().parse().ok()
+    };
+    // What a link leads to has lines of its own.
+    let own = ["link_id", "map_id", "prog_id"]
+        .into_iter()
+        .find_map(|kind| Some((kind, field(kind)?)));
+    let mut ids = vec![own.ok_or(io::ErrorKind::InvalidData)?];
+    if field("map_type") == Some(ARRAY_OF_MAPS) {
+        for index in 0..field("max_entries").unwrap_or_default() {
+            let mut inner = 0_u32;
+            let (key, value) = ((&raw const index) as u64, (&raw mut inner) as u64);
+            match call(BPF_MAP_LOOKUP_ELEM, &[number(&object).into(), key, value]) {
+                Ok(_) => ids.push(("map_id", inner)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(ids)
 }
 
 fn n_ids(command: i32) -> usize {
