@@ -117,8 +117,13 @@ impl Drop for Server {
     }
 }
 
+/// All qdiscs, without who refers to them.
 fn qdiscs() -> String {
-    output(Command::new("tc").args(["qdisc", "show"]))
+    let text = output(Command::new("tc").args(["qdisc", "show"]));
+    let lines = text
+        .lines()
+        .map(|line| line.split(" refcnt ").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Waits until the kernel has freed what nobody holds any more. Others may make and free things of their own meanwhile.
@@ -173,10 +178,11 @@ fn from_one_hook_to_the_other_there_is_one_program_at_any_end() {
     let filters = || output(Command::new("tc").args(["filter", "show", "dev", "eth0", "egress"]));
     let mut before = BTreeSet::new();
     for hook in hooks().iter().cycle().take(5) {
-        assert_eq!(
-            server.shaper(&["up", "--attach", hook]),
-            format!("eth0: attached by {hook}, policing\n")
-        );
+        // Where there is but one hook, it is the same again.
+        let is_same = hooks().len() == 1 && !before.is_empty();
+        let done = if is_same { "already attached" } else { "attached" };
+        let said = server.shaper(&["up", "--attach", hook]);
+        assert_eq!(said, format!("eth0: {done} by {hook}, policing\n"));
         let status = server.shaper(&["status"]);
         assert!(
             status.contains(&format!("attached {hook} egress, first of 1, ")),
