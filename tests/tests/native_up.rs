@@ -275,3 +275,12 @@ fn a_damaged_pin_is_refused_by_every_command_but_down_which_mends_it() {
     assert!(server.is_up());
     server.shaper(&["down"]);
 }
+
+#[test]
+fn a_machine_that_only_polices_needs_no_fq() {
+    let server = Server::new("doctor");
+    let said = server.shaper(&["doctor"]);
+    println!("{said}");
+    assert!(said.contains("eth0: "), "{said}");
+    assert!(!said.contains("FAIL"), "{said}");
+}

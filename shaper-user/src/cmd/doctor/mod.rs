@@ -9,6 +9,7 @@ use self::surroundings::Surroundings;
 use super::sources::{configuration_or_none, policy};
 use super::{Context, Failure};
 use crate::dataplane::{self, Fitness};
+use crate::policy::Enforcement;
 use crate::view::check::{self, Check, State};
 use crate::view::json;
 
@@ -40,18 +41,20 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
 fn examine(context: &Context) -> Vec<Check> {
     let mut checks: Vec<Check> = Vec::new();
     let mut interfaces = context.interfaces.clone();
+    let mut needs_fq = true;
     let configured = configuration_or_none(context).and_then(|config| policy(&config));
     match configured {
-        Ok(policy) if interfaces.is_empty() => {
-            interfaces.extend(
-                policy
+        Ok(policy) => {
+            if interfaces.is_empty() {
+                let named = policy
                     .interfaces()
                     .iter()
-                    .filter_map(|interface| interface.name())
-                    .map(str::to_owned),
-            );
+                    .filter_map(|interface| interface.name());
+                interfaces.extend(named.map(str::to_owned));
+            }
+            let is_paced = |name: &String| policy.enforcement(name) == Enforcement::Pace;
+            needs_fq = interfaces.is_empty() || interfaces.iter().any(is_paced);
         }
-        Ok(_) => {}
         Err(error) => checks.push(Check {
             what: "config",
             state: State::Fail,
@@ -65,6 +68,7 @@ fn examine(context: &Context) -> Vec<Check> {
         state: match finding.fitness {
             Fitness::Good => State::Ok,
             Fitness::Poor => State::Warn,
+            Fitness::Bad if finding.what == "fq" && !needs_fq => State::Warn,
             Fitness::Bad => State::Fail,
         },
         found: finding.found,
