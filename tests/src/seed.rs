@@ -93,6 +93,12 @@ impl Client {
         (self.measured() - self.wanted).abs() <= tolerance && self.never_exceeds(stall)
     }
 
+    /// Close to its limit, or to half of what an emulated machine can send, and never above.
+    #[must_use]
+    pub fn fills(&self, capacity: f64, stall: Duration) -> bool {
+        self.measured() >= (self.wanted * 0.98).min(capacity / 2.0) && self.never_exceeds(stall)
+    }
+
     /// Never above the limit by more than what `stall` is worth.
     #[must_use]
     pub fn never_exceeds(&self, stall: Duration) -> bool {
@@ -121,6 +127,20 @@ impl Client {
     }
 }
 
+/// Those with a limit of their own, in bits per second.
+pub const LIMITED: [(IpAddr, f64); 3] = [(address(101), 128e3), (address(102), 512e3), (address(103), 32e3)];
+
+/// One of all the rest.
+const REST: IpAddr = address(104);
+
+/// Bits of TCP payload per second that this machine sends where nothing limits it: to be asked before the policy is in
+/// force.
+#[must_use]
+pub fn capacity(lab: &Lab) -> f64 {
+    let transfer = Iperf::to(REST, 5200, 3).run(&lab.server, &lab.clients);
+    transfer.bits_per_second
+}
+
 /// What was seen while all of them were sent to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -144,27 +164,23 @@ pub fn lab() -> Lab {
     lab
 }
 
-/// Sends TCP to the three for `seconds` and to one of the rest for `rest_seconds`, with the policy in force. `say` is
-/// told what is being done.
+/// Sends TCP to the three and to one of the rest for `seconds`, with the policy in force. `say` is told what is being
+/// done.
 #[must_use]
-pub fn run(lab: &Lab, seconds: u32, rest_seconds: u32, say: &dyn Fn(&str)) -> Outcome {
+pub fn run(lab: &Lab, seconds: u32, say: &dyn Fn(&str)) -> Outcome {
     let _echo = Echo::start(&lab.clients);
     let probe = |n| Probe::run(&lab.server, EXEMPT, n, Duration::from_millis(20));
     say("round-trip times to 192.168.1.200 while nothing else is sent");
     let before = probe(100);
-    let wanted = [
-        (101, 128e3, seconds),
-        (102, 512e3, seconds),
-        (103, 32e3, seconds),
-        (104, 100e6, rest_seconds),
-    ];
+    let [first, second, third] = LIMITED;
+    let wanted = [first, second, third, (REST, 100e6)];
     say("TCP by iperf3 to all clients at once, and round-trip times again");
     let tap = Tap::start(&lab.clients, DOWNLINK);
     let transfers: Vec<_> = wanted
         .iter()
         .zip(5201..)
-        .map(|(&(last, _, seconds), port)| {
-            Iperf::to(address(last), port, seconds).start(&lab.server, &lab.clients)
+        .map(|(&(destination, _), port)| {
+            Iperf::to(destination, port, seconds).start(&lab.server, &lab.clients)
         })
         .collect();
     let during = probe((seconds - 1) * 50);
@@ -173,10 +189,10 @@ pub fn run(lab: &Lab, seconds: u32, rest_seconds: u32, say: &dyn Fn(&str)) -> Ou
     let clients = wanted
         .iter()
         .zip(transfers)
-        .map(|(&(last, wanted, _), transfer)| Client {
-            destination: address(last),
+        .map(|(&(destination, wanted), transfer)| Client {
+            destination,
             wanted,
-            arrivals: arrivals.to(address(last)),
+            arrivals: arrivals.to(destination),
             goodput: transfer.finish().bits_per_second,
         });
     Outcome {

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use shaper_common::names::CLSACT_PRIORITY;
 use shaper_tests::lab::foreign::{NEXT, PASS};
 use shaper_tests::lab::{Foreign, Lab, Release, UPLINK, client};
 use shaper_tests::shaper::Shaper;
@@ -27,53 +28,37 @@ fn n_counted(lab: &Lab, shaper: &Shaper<'_>, destination: IpAddr) -> u64 {
     count() - before
 }
 
-/// Attaches by tcx where there is one, else by `tc` at a priority of the caller's.
+/// Whether programs stand on the hook side by side; else they are filters of clsact.
+fn has_tcx() -> bool {
+    Release::running() >= Release::V6_12
+}
+
+/// A filter of clsact at a priority, as `tc` names it.
+fn filter(priority: u32) -> String {
+    format!("dev {UPLINK} egress prio {priority} handle 1 bpf")
+}
+
+/// Attaches behind all others by tcx where there is one, else by `tc` at a priority of the caller's.
 fn attach(lab: &Lab, foreign: &Foreign, priority: u32) -> Option<OwnedFd> {
-    if Release::running() >= Release::V6_12 {
-        return Some(
-            foreign
-                .attach_tcx(&lab.server, UPLINK, false)
-                .expect("there is room"),
-        );
+    if has_tcx() {
+        let link = foreign.attach_tcx(&lab.server, UPLINK, false);
+        return Some(link.expect("there is room"));
     }
     let pin = PathBuf::from(format!("/sys/fs/bpf/foreign-{}-{priority}", std::process::id()));
     foreign.pin(&pin);
-    let priority = priority.to_string();
     let pin_text = pin.to_str().expect("ASCII");
-    let filter = [
-        "filter",
-        "add",
-        "dev",
-        UPLINK,
-        "egress",
-        "prio",
-        &priority,
-        "handle",
-        "1",
-        "bpf",
-        "da",
-        "object-pinned",
-        pin_text,
-    ];
-    let output = lab
-        .server
-        .command("tc")
-        .args(filter)
-        .output()
-        .expect("tc is installed");
+    lab.server.tc([format!(
+        "filter add {} da object-pinned {pin_text}",
+        filter(priority)
+    )]);
     let _ = std::fs::remove_file(&pin);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
     None
 }
 
 #[test]
 fn programs_that_end_the_chain_run_as_before_and_so_does_ours() {
     let lab = Lab::new();
-    if Release::running() < Release::V6_12 {
+    if !has_tcx() {
         lab.server.tc([format!("qdisc add dev {UPLINK} clsact")]);
     }
     let earlier = Foreign::load(PASS);
@@ -90,7 +75,7 @@ fn programs_that_end_the_chain_run_as_before_and_so_does_ours() {
         "the one that was there first runs no more"
     );
     println!("status: {}", shaper.status());
-    if Release::running() >= Release::V6_12 {
+    if has_tcx() {
         // The later one comes last, behind one that ends the chain: as it would without us.
         assert_eq!(later.n_packets() - before[1], 0);
     } else {
@@ -98,50 +83,92 @@ fn programs_that_end_the_chain_run_as_before_and_so_does_ours() {
     }
 }
 
-#[test]
-fn ours_takes_the_last_place_on_a_hook_and_says_so_if_there_is_none() {
-    if Release::running() < Release::V6_12 {
-        // Filters of clsact have no such limit.
-        return;
+/// As many programs as there is room for, up to 70, every seventh of which ends the chain.
+fn crowd(lab: &Lab) -> Vec<(Foreign, Option<OwnedFd>)> {
+    if !has_tcx() {
+        lab.server.tc([format!("qdisc add dev {UPLINK} clsact")]);
     }
-    let lab = Lab::new();
-    // The same program cannot stand on a hook twice.
     let mut others = Vec::new();
-    let error = loop {
-        let foreign = Foreign::load(NEXT);
-        match foreign.attach_tcx(&lab.server, UPLINK, false) {
-            Ok(link) => others.push((foreign, link)),
-            Err(error) => break error,
-        }
-    };
-    println!("{} programs fit: {error}", others.len());
-    assert!(others.len() > 32);
-    let shaper = Shaper::new(&lab.server);
-    let output = shaper.try_run(&["up", "-i", UPLINK]);
-    println!("{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(1));
+    // The same program cannot stand on a hook twice.
+    for n in 1..=70 {
+        let foreign = Foreign::load(if n % 7 == 0 { PASS } else { NEXT });
+        let link = if has_tcx() {
+            match foreign.attach_tcx(&lab.server, UPLINK, false) {
+                Ok(link) => Some(link),
+                Err(error) => {
+                    println!("{} programs fit: {error}", others.len());
+                    break;
+                }
+            }
+        } else {
+            attach(lab, &foreign, 100 + n)
+        };
+        others.push((foreign, link));
+    }
+    others
+}
 
-    others.pop();
+/// Sends ten packets, and tells which of the others have seen them.
+fn seen_by(lab: &Lab, others: &[(Foreign, Option<OwnedFd>)]) -> Vec<bool> {
+    let count = || {
+        others
+            .iter()
+            .map(|(other, _)| other.n_packets())
+            .collect::<Vec<_>>()
+    };
+    let before = count();
+    let mut socket = Socket::open(&lab.server, Options::default());
+    for _ in 0..10 {
+        socket.send(client(2)).unwrap();
+    }
+    // The host sends packets of its own too, such as router solicitations.
+    let after = count();
+    before
+        .iter()
+        .zip(after)
+        .map(|(before, after)| after >= before + 10)
+        .collect()
+}
+
+#[test]
+fn ours_runs_beside_as_many_others_as_fit_and_they_run_as_before() {
+    let lab = Lab::new();
+    let mut others = crowd(&lab);
+    let shaper = Shaper::new(&lab.server);
+    if has_tcx() {
+        assert!((32..70).contains(&others.len()), "{} fit", others.len());
+        let output = shaper.try_run(&["up", "-i", UPLINK]);
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "there is no room");
+        others.pop();
+    } else {
+        assert_eq!(others.len(), 70, "clsact has no limit");
+    }
+    let before = seen_by(&lab, &others);
+    assert_eq!(
+        before.iter().filter(|sees| **sees).count(),
+        7,
+        "the seventh ends the chain"
+    );
     shaper.run(&["up", "-i", UPLINK]);
     shaper.set(client(1), "100mbit", &[]);
-    let before: Vec<_> = others.iter().map(|(other, _)| other.n_packets()).collect();
     assert_eq!(n_counted(&lab, &shaper, client(1)), 10);
-    for ((other, _), before) in others.iter().zip(before) {
-        assert!(other.n_packets() >= before + 10, "another program runs no more");
-    }
+    assert_eq!(seen_by(&lab, &others), before);
 }
 
 #[test]
 fn a_program_that_comes_before_ours_and_ends_the_chain_is_reported() {
-    if Release::running() < Release::V6_12 {
-        return;
-    }
     let lab = Lab::new();
     let shaper = Shaper::up(&lab.server, UPLINK);
     shaper.set(client(1), "100mbit", &[]);
     assert_eq!(shaper.try_run(&["status"]).status.code(), Some(0));
     let foreign = Foreign::load(PASS);
-    let link = foreign.attach_tcx(&lab.server, UPLINK, true).unwrap();
+    let link = if has_tcx() {
+        Some(foreign.attach_tcx(&lab.server, UPLINK, true).unwrap())
+    } else {
+        // At the same priority, the filter that was added last runs first.
+        attach(&lab, &foreign, CLSACT_PRIORITY.into())
+    };
     assert_eq!(
         n_counted(&lab, &shaper, client(1)),
         0,
@@ -150,6 +177,10 @@ fn a_program_that_comes_before_ours_and_ends_the_chain_is_reported() {
     let output = shaper.try_run(&["status"]);
     println!("{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(output.status.code(), Some(7));
+    if link.is_none() {
+        lab.server
+            .tc([format!("filter delete {}", filter(CLSACT_PRIORITY.into()))]);
+    }
     drop(link);
     assert_eq!(n_counted(&lab, &shaper, client(1)), 10);
     assert_eq!(shaper.try_run(&["status"]).status.code(), Some(0));
@@ -191,5 +222,6 @@ fn up_twice_is_as_good_as_once() {
         .arrivals()
         .settled(Duration::from_millis(300))
         .departure_rate(5e6);
-    assert!((4.95e6..5.025e6).contains(&rate), "{rate}");
+    // Charged twice it would be half; how close it comes to the whole is for tests with a machine of their own.
+    assert!((3.5e6..5.025e6).contains(&rate), "{rate}");
 }

@@ -124,7 +124,7 @@ impl Dataplane {
                 "the program is not attached: nothing is limited",
                 "run `shaper up`",
             ),
-            Some(position) if position.place > 1 && record.hook == Hook::Tcx => status.problem(
+            Some(position) if position.place > 1 => status.problem(
                 format!(
                     "{} other programs run first, and may let packets pass unseen",
                     position.place - 1

@@ -17,6 +17,8 @@ pub struct Iperf<'a> {
     pub destination: IpAddr,
     /// Port of the receiver; each transfer at the same time needs one of its own.
     pub port: u16,
+    /// Port that data is sent from, as that of the service that sends it; zero is any.
+    pub source_port: u16,
     /// Congestion control.
     pub congestion: &'a str,
     /// How long.
@@ -43,6 +45,7 @@ impl Iperf<'_> {
         Self {
             destination,
             port,
+            source_port: 0,
             congestion: "cubic",
             seconds,
             read_bytes: 16 << 10,
@@ -67,6 +70,9 @@ impl Iperf<'_> {
             "-l",
             &self.read_bytes.to_string(),
         ]);
+        if self.source_port != 0 {
+            client.args(["--cport", &self.source_port.to_string()]);
+        }
         let client = client.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         Running {
             programs: Some((client.expect("iperf3 is installed"), server)),
