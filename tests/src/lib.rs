@@ -19,6 +19,7 @@ pub mod packet;
 pub mod plane;
 pub mod random;
 pub mod seed;
+pub mod server;
 pub mod shaper;
 pub mod traffic;
 pub mod world;

@@ -2,122 +2,19 @@
 //! interface that is policed, so that no fq is needed. Needs root.
 
 use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use shaper_tests::world::World;
-
-struct Server {
-    world: World,
-    dir: PathBuf,
-}
-
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
+use shaper_tests::server::{Ran, Server};
 
 const CONFIG: &str = "[interface.eth0]\nenforcement = \"police\"\n[group.g]\nrate = \"1gbit\"\n\
     [[rule]]\nname = \"rest\"\ndestination = \"any\"\nper = \"client\"\nrate = \"100mbit\"\ngroup = \"g\"\n";
-
-impl Server {
-    /// `shaper up` with [`CONFIG`].
-    fn up() -> Self {
-        let world = World::new();
-        // SAFETY: a system call without pointers.
-        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
-        let made = Command::new("ip")
-            .args(["link", "add", "eth0", "type", "veth", "peer", "name", "peer0"])
-            .status();
-        assert!(made.unwrap().success());
-        let dir = std::env::temp_dir().join(format!(
-            "shaper-commands-{}-{:?}",
-            std::process::id(),
-            std::thread::current().id()
-        ));
-        std::fs::create_dir_all(&dir).unwrap();
-        let server = Self { world, dir };
-        server.configure(CONFIG);
-        assert_eq!(server.run(&["up"]).code, 0);
-        server
-    }
-
-    fn configure(&self, text: &str) {
-        std::fs::write(self.dir.join("shaper.toml"), text).unwrap();
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(std::env::var_os("SHAPER_BIN").unwrap_or_else(|| "shaper".into()));
-        command
-            .args(args)
-            .env("SHAPER_BPFFS_DIR", self.world.dir().join("shaper"))
-            .env("SHAPER_RUN_DIR", self.dir.join("run"))
-            .env("SHAPER_STATE_DIR", self.dir.join("state"))
-            .env("SHAPER_CONFIG", self.dir.join("shaper.toml"))
-            .env_remove("SSH_CONNECTION")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        Ran::from(self.command(args).output().unwrap())
-    }
-
-    /// Runs a command that must succeed; what it printed.
-    fn ok(&self, args: &[&str]) -> String {
-        let ran = self.run(args);
-        assert_eq!(ran.code, 0, "{args:?}: {}", ran.stderr);
-        ran.stdout
-    }
-
-    fn rules(&self) -> String {
-        self.ok(&["-o", "plain", "list"])
-    }
-
-    fn start(&self, args: &[&str]) -> Child {
-        self.command(args).spawn().unwrap()
-    }
-
-    /// Waits until the rules are `wanted`.
-    fn await_rules(&self, wanted: &str) {
-        let began = Instant::now();
-        while self.rules() != wanted {
-            assert!(
-                began.elapsed() < Duration::from_mins(1),
-                "{} is not {wanted}",
-                self.rules()
-            );
-            std::thread::yield_now();
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.command(&["down"]).output();
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
 
 const REST: &str = "rest\tany\t-\tclient\t100000000\t125000\tg\t-\tconfig\n";
 
 #[test]
 fn a_rule_for_a_service_is_set_explained_and_taken_away() {
-    let server = Server::up();
+    let server = Server::up(CONFIG);
     let set = [
         "set",
         "203.0.113.7",
@@ -158,7 +55,7 @@ fn a_rule_for_a_service_is_set_explained_and_taken_away() {
 
 #[test]
 fn what_is_saved_and_applied_again_changes_nothing() {
-    let server = Server::up();
+    let server = Server::up(CONFIG);
     server.ok(&[
         "set",
         "203.0.113.7",
@@ -193,7 +90,7 @@ fn what_is_saved_and_applied_again_changes_nothing() {
 
 #[test]
 fn a_diff_says_what_apply_does_and_differs_by_its_exit_code() {
-    let server = Server::up();
+    let server = Server::up(CONFIG);
     assert_eq!(server.run(&["diff"]).code, 0);
     let more = "[[rule]]\ndestination = \"203.0.113.7\"\nrate = \"1mbit\"\n";
     server.configure(&(CONFIG.replace("100mbit", "50mbit") + more));
@@ -211,7 +108,7 @@ fn a_diff_says_what_apply_does_and_differs_by_its_exit_code() {
 
 #[test]
 fn a_change_on_trial_is_taken_back_unless_it_is_confirmed() {
-    let server = Server::up();
+    let server = Server::up(CONFIG);
     // Nobody confirms.
     let ran = server.run(&["set", "203.0.113.7", "20mbit", "--try", "1s"]);
     assert_eq!(ran.code, 7, "{}", ran.stderr);
@@ -252,7 +149,7 @@ fn a_change_on_trial_is_taken_back_unless_it_is_confirmed() {
 
 #[test]
 fn a_rule_ends_at_its_deadline_with_the_next_change() {
-    let server = Server::up();
+    let server = Server::up(CONFIG);
     server.ok(&["set", "203.0.113.7", "20mbit", "--for", "8s"]);
     assert!(server.rules().starts_with("-\t203.0.113.7/32\t"));
     let began = Instant::now();
@@ -264,7 +161,7 @@ fn a_rule_ends_at_its_deadline_with_the_next_change() {
 
 #[test]
 fn exempt_prefixes_are_added_listed_and_taken_back() {
-    let server = Server::up();
+    let server = Server::up(CONFIG);
     server.configure(&format!("{CONFIG}[exempt]\nprefixes = [\"192.168.0.0/16\"]\n"));
     server.ok(&["reload"]);
     server.ok(&["exempt", "add", "10.0.0.0/8", "192.168.1.0/24"]);

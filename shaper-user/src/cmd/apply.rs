@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::change::in_time;
-use super::sources::{configuration_in, policy, warnings};
-use super::{Change, Context, rails, trial};
-use crate::config::Config;
+use super::sources::{configuration_in, policy, set_aside, warnings, written_target};
+use super::{Change, Context, Verbosity, rails, trial};
+use crate::config::{Config, Source};
 use crate::policy::Diff;
 use crate::view::json;
 
@@ -53,18 +53,32 @@ pub(super) fn apply(
     for warning in warnings(&config, &configured) {
         context.note(format_args!("warning: {warning}"));
     }
-    drop(configured);
+    let n_configured = config.rules.len();
     let (change, dataplane) = Change::begin_up(context)?;
     let mut next = config;
     if !options.prune {
         change.add_ours(&mut next)?;
     }
-    let next = in_time(next);
-    let (before, after) = (policy(&change.running(context)?)?, policy(&next)?);
+    let mut next = in_time(next);
+    let running = change.running(context)?;
+    // What fits until now and would no longer is refused below: nobody has been told yet.
+    set_aside(&mut next, context, |rule| {
+        running
+            .aside
+            .iter()
+            .any(|aside| written_target(aside) == written_target(rule))
+    });
+    let before = policy(&running)?;
+    drop(running);
+    let after = if next.rules.len() == n_configured && is_all_configured(&next) {
+        configured
+    } else {
+        policy(&next)?
+    };
     if let Err(risk) = rails::check(&before, &after) {
         context.note(format_args!("warning: {risk}"));
     }
-    if after.fq_needs().is_capped {
+    if context.verbosity >= Verbosity::Verbose && after.fq_needs().is_capped {
         context.detail(
             "fq is given less room than all rules together could fill with the smallest of packets; \
              a shorter `horizon` needs less",
@@ -73,7 +87,7 @@ pub(super) fn apply(
     let diff = Diff::between(&before, &after, |_| {});
     match trial {
         _ if options.dry_run => {}
-        None => drop(change.commit(&dataplane, &next, context)?),
+        None => drop(change.commit_policy(&dataplane, &next, &after, context)?),
         Some(time) => drop(change.commit_on_trial(&dataplane, &next, time, context)?),
     }
     say(&diff, options.dry_run, context, out)?;
@@ -84,6 +98,15 @@ pub(super) fn apply(
         trial::wait(time, context)?;
     }
     Ok(())
+}
+
+/// Whether `shaper set` and `shaper exempt` have added nothing.
+fn is_all_configured(next: &Config) -> bool {
+    next.rules.iter().all(|rule| rule.source == Source::Config)
+        && next
+            .exempt
+            .iter()
+            .all(|exempt| exempt.source == Source::Config || exempt.prefixes.is_empty())
 }
 
 fn say(diff: &Diff, is_dry: bool, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {

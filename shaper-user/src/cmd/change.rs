@@ -4,26 +4,28 @@
 //! what there is and [forgets](Change::forget) it. Everything else commits an edited copy of what runs. Whatever is
 //! committed is without the rules whose deadline has passed.
 
+mod force;
+
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
-use super::progress::Progress;
+use force::{facts, put_in_force};
+
 use super::sources::{add_kept, configuration_or_none, policy};
 use super::{Context, Failure};
 use crate::config::{Config, RuleConfig, Source};
 use crate::dataplane::{Applied, Dataplane, DataplaneError};
-use crate::policy::tables::Tables;
+use crate::policy::tables::{Entry, TableKey, Tables};
 use crate::policy::{Deadline, FqNeeds, Policy};
-use crate::store::{Lock, Policies, Running, Trial};
+use crate::store::{Brief, Lock, Policies, Running, Trial};
 
 /// A change in progress; holds the lock.
 #[derive(Debug)]
 pub(crate) struct Change {
     lock: Lock,
     policies: Policies,
-    running: Option<Running>,
 }
 
 impl Change {
@@ -47,18 +49,13 @@ impl Change {
         if policies.has_next() {
             finish(&lock, &policies, context)?;
         }
-        let mut change = Self {
-            running: None,
-            lock,
-            policies,
-        };
+        let change = Self { lock, policies };
         if change
             .trial()?
             .is_some_and(|trial| Deadline(trial.deadline_unix_secs).is_over(now()))
         {
             change.take_back(context)?;
         }
-        change.running = change.policies.running()?;
         Ok(change)
     }
 
@@ -75,13 +72,18 @@ impl Change {
         Ok(Self {
             lock,
             policies: Policies::new(&context.paths),
-            running: None,
         })
     }
 
     /// What runs. If our files were swept away while the kernel went on, what should run.
     pub(crate) fn running(&self, context: &Context) -> anyhow::Result<Running> {
-        self.running.clone().map_or_else(|| self.configured(context), Ok)
+        let running = self.policies.running()?;
+        running.map_or_else(|| self.configured(context), Ok)
+    }
+
+    /// What runs, without the rules of the configuration; `None` if our files were swept away.
+    pub(crate) fn brief(&self) -> anyhow::Result<Option<Brief>> {
+        Ok(self.policies.brief()?)
     }
 
     /// What should run by the configuration and what `shaper set` and `shaper exempt` made.
@@ -94,9 +96,10 @@ impl Change {
     /// Adds the rules of `shaper set`, temporary ones included, and the prefixes of `shaper exempt`.
     pub(crate) fn add_ours(&self, next: &mut Config) -> anyhow::Result<()> {
         add_kept(next, &self.policies)?;
-        let running = self.running.iter();
-        let temporary = running.flat_map(|running| running.rules_of(Source::Temporary));
-        next.rules.extend(temporary.cloned());
+        if let Some(brief) = self.policies.brief()? {
+            next.rules
+                .extend(brief.running.rules_of(Source::Temporary).cloned());
+        }
         Ok(())
     }
 
@@ -114,12 +117,54 @@ impl Change {
         } else {
             Cow::Borrowed(next)
         };
-        let policy = policy(next)?;
-        self.policies.announce(&self.lock, next)?;
-        match put_in_force(dataplane, &policy, context) {
+        self.commit_policy(dataplane, next, &policy(next)?, context)
+    }
+
+    /// As [`commit`](Self::commit), where it is known what policy `next` is, and that no deadline in it has passed.
+    pub(crate) fn commit_policy(
+        &self,
+        dataplane: &Dataplane,
+        next: &Running,
+        policy: &Policy,
+        context: &Context,
+    ) -> anyhow::Result<Applied> {
+        let tables = Tables::from(policy);
+        let needs = FqNeeds::from(&tables);
+        self.policies.announce(&self.lock, next, facts(next, &needs))?;
+        match put_in_force(dataplane, &tables, &needs, context) {
             Ok(applied) => {
                 self.policies.settle(&self.lock, next)?;
                 Ok(applied)
+            }
+            Err(error) => {
+                self.policies.abandon(&self.lock)?;
+                Err(error).context("nothing was changed")
+            }
+        }
+    }
+
+    /// Makes `next` what runs, which differs from what does by `entry` alone. `false` if the kernel's tables cannot take
+    /// it as they are; then nothing was changed.
+    pub(crate) fn commit_one(
+        &self,
+        dataplane: &Dataplane,
+        next: &Brief,
+        entry: Option<&(TableKey, Entry)>,
+        needs: &FqNeeds,
+    ) -> anyhow::Result<bool> {
+        self.policies.announce_brief(&self.lock, next)?;
+        let put = |(key, entry): &(TableKey, Entry)| {
+            dataplane.make_room(needs)?;
+            dataplane.change_one(key, Some(entry))
+        };
+        match entry.map_or(Ok(true), put) {
+            Ok(true) => {
+                self.policies.settle(&self.lock, &next.running)?;
+                Ok(true)
+            }
+            Ok(false) => {
+                self.policies.abandon(&self.lock)?;
+                Ok(false)
             }
             Err(error) => {
                 self.policies.abandon(&self.lock)?;
@@ -155,8 +200,8 @@ impl Change {
 
     /// The change on trial stays, across reboots, too.
     pub(crate) fn confirm(&self) -> anyhow::Result<()> {
-        if let Some(running) = &self.running {
-            self.policies.keep(&self.lock, running)?;
+        if let Some(brief) = self.policies.brief()? {
+            self.policies.keep(&self.lock, &brief.running)?;
         }
         Ok(self.policies.end_trial(&self.lock)?)
     }
@@ -192,24 +237,13 @@ pub(crate) fn now() -> Deadline {
 pub(crate) fn in_time(mut config: Config) -> Config {
     let now = now();
     config.rules.retain(|rule| !has_ended(rule, now));
+    config.aside.retain(|rule| !has_ended(rule, now));
     config
 }
 
 /// Whether the deadline of `rule` has passed.
 pub(crate) fn has_ended(rule: &RuleConfig, now: Deadline) -> bool {
     Deadline::of(rule).is_some_and(|deadline| deadline.is_over(now))
-}
-
-/// Room first: fq must not drop what a faster rule lets through.
-fn put_in_force(
-    dataplane: &Dataplane,
-    policy: &Policy,
-    context: &Context,
-) -> Result<Applied, DataplaneError> {
-    let tables = Tables::from(policy);
-    dataplane.make_room(&FqNeeds::from(&tables))?;
-    let mut progress = Progress::new(context);
-    dataplane.apply_with(&tables, &mut |done, total| progress.show(done, total))
 }
 
 /// Finishes a change that was announced, or takes it back where that cannot be.
@@ -222,7 +256,15 @@ fn finish(lock: &Lock, policies: &Policies, context: &Context) -> anyhow::Result
     let Some(next) = policies.next()? else {
         return Ok(());
     };
-    let applied = policy(&next).and_then(|policy| Ok(put_in_force(&dataplane, &policy, context)?));
+    let applied = policy(&next).and_then(|policy| {
+        let tables = Tables::from(&policy);
+        Ok(put_in_force(
+            &dataplane,
+            &tables,
+            &FqNeeds::from(&tables),
+            context,
+        )?)
+    });
     match applied {
         Ok(_) => {
             context.detail("finished a change that an earlier command had begun");

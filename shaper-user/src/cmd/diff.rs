@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::change::{in_time, running};
-use super::sources::{add_kept, configuration_in, policy};
+use super::sources::{add_kept, configuration_in, policy, set_aside};
 use super::{Context, Failure};
 use crate::config::Source;
 use crate::dataplane::Dataplane;
@@ -33,7 +33,9 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         add_kept(&mut next, &Policies::new(&context.paths))?;
         next.rules.extend(running.rules_of(Source::Temporary).cloned());
     }
-    let (before, after) = (policy(&running)?, policy(&in_time(next))?);
+    let mut next = in_time(next);
+    set_aside(&mut next, context, |_| true);
+    let (before, after) = (policy(&running)?, policy(&next)?);
     let mut differences = Vec::new();
     let diff = Diff::between(&before, &after, |difference| differences.push(difference));
     if context.format.is_json() {

@@ -38,6 +38,11 @@ pub(super) fn check(before: &Policy, after: &Policy) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether the operator's own session comes from an address of `prefix`.
+pub(super) fn is_session_in(prefix: Prefix) -> bool {
+    session().is_some_and(|session| prefix.contains(Prefix::from(session.peer)))
+}
+
 fn refusal(message: String) -> Failure {
     Failure::Usage {
         message,
@@ -128,7 +133,7 @@ fn parent(process: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, RuleConfig, Source, text};
+    use crate::config::{Config, RuleConfig, Source, rare};
 
     fn policy(rules: &[(&str, &str)]) -> Policy {
         let rule = |(destination, rate): &(&str, &str)| RuleConfig::new(*destination, *rate, Source::Kept);
@@ -164,8 +169,8 @@ mod tests {
 
     fn with(destination: &str, rate: &str, service: Option<&str>, per: Option<&str>) -> Policy {
         let mut rule = RuleConfig::new(destination, rate, Source::Kept);
-        rule.service = service.map(text);
-        rule.per = per.map(text);
+        rule.service = service.map(rare);
+        rule.per = per.map(rare);
         Policy::try_from(&Config::of_rules(vec![rule])).unwrap()
     }
 

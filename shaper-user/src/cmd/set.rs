@@ -1,15 +1,22 @@
 //! `shaper set`: limits one destination.
 
+mod rules;
+mod single;
+
 use std::io::Write;
 use std::time::Duration;
 
+use rules::{rule_for, with_rule};
+use single::Single;
+
+pub(super) use rules::{is_one_of, is_target};
+
 use super::change::now;
 use super::{Change, Context, Failure, policy, rails, trial};
-use crate::config::{Config, RuleConfig, Source, moment, text};
+use crate::config::{Config, RuleConfig, Source, moment, rare};
 use crate::policy::deadline::parse_span;
 use crate::policy::tables::Tables;
 use crate::policy::{Deadline, Destination, Policy, PolicyError, Rule, Service};
-use crate::store::Running;
 use crate::view::{json, rule as words, units};
 
 /// Limit a destination, at once and across reboots
@@ -67,6 +74,18 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     check_alone(&written)?;
 
     let (change, dataplane) = Change::begin_up(context)?;
+    if trial.is_none()
+        && let Some(brief) = change.brief()?
+        && let Ok(destination) = args.destination.parse()
+        && let Some(single) = Single::of(brief, written.clone(), destination, args.force)
+        && let Some(rule) = single.rule()
+    {
+        let is_already = single.is_already(&dataplane)?;
+        if args.dry_run || is_already || single.commit(&change, &dataplane)? {
+            warn_of_exempt(destination, &single.after, context);
+            return args.say(rule, is_already, context, out);
+        }
+    }
     let running = change.running(context)?;
     let before = policy(&running)?;
     let service = args
@@ -78,11 +97,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     let destination: Destination = args.destination.parse()?;
     let next = with_rule(running, destination, service.as_deref(), written, &before);
     let after = Policy::try_from(&next)?;
-    let is_ours = |rule: &&Rule| {
-        rule.destination == destination
-            && rule.service.as_ref().map(|own| &own.ports) == service.as_ref().map(|own| &own.ports)
-    };
-    let Some(rule) = after.rules().iter().find(is_ours) else {
+    let Some(rule) = rule_for(&after, destination, service.as_deref()) else {
         anyhow::bail!("the rule for {destination} was lost");
     };
     if !args.force {
@@ -103,13 +118,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         None if is_new => drop(change.commit(&dataplane, &next, context)?),
         _ => {}
     }
-    if let Destination::Prefix(prefix) = destination
-        && let Some(exempt) = after.exempt().covering(prefix)
-    {
-        context.note(format_args!(
-            "warning: `{exempt}` is exempt, so the rule has no effect"
-        ));
-    }
+    warn_of_exempt(destination, &after, context);
     args.say(rule, is_already, context, out)?;
     if let Some(time) = trial.filter(|_| is_new) {
         // Whoever confirms needs the lock.
@@ -118,6 +127,16 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         trial::wait(time, context)?;
     }
     Ok(())
+}
+
+fn warn_of_exempt(destination: Destination, policy: &Policy, context: &Context) {
+    if let Destination::Prefix(prefix) = destination
+        && let Some(exempt) = policy.exempt().covering(prefix)
+    {
+        context.note(format_args!(
+            "warning: `{exempt}` is exempt, so the rule has no effect"
+        ));
+    }
 }
 
 /// What is wrong with the rule alone is said before anything is opened; names of groups and services come later.
@@ -144,18 +163,18 @@ impl Args {
             Source::Kept
         };
         let mut rule = RuleConfig::new(&self.destination, &self.rate, source);
-        rule.service = self.service.as_ref().map(text);
-        rule.per = self.per.as_ref().map(text);
-        rule.burst = self.burst.as_ref().map(text);
-        rule.horizon = self.horizon.as_ref().map(text);
-        rule.ecn = self.ecn.as_ref().map(text);
-        rule.group = self.group.as_ref().map(text);
-        rule.name = self.name.as_ref().map(text);
+        rule.service = self.service.as_ref().map(rare);
+        rule.per = self.per.as_ref().map(rare);
+        rule.burst = self.burst.as_ref().map(rare);
+        rule.horizon = self.horizon.as_ref().map(rare);
+        rule.ecn = self.ecn.as_ref().map(rare);
+        rule.group = self.group.as_ref().map(rare);
+        rule.name = self.name.as_ref().map(rare);
         rule.comment.clone_from(&self.comment);
         if let Some(span) = &self.span {
             let span: Duration = parse_span(span).map_err(|error| Failure::from(PolicyError::from(error)))?;
             let end = Deadline(now().0.saturating_add(span.as_secs()));
-            rule.expires = Some(moment(&end.to_string()).map_err(anyhow::Error::msg)?);
+            rule.expires = Some(Box::new(moment(&end.to_string()).map_err(anyhow::Error::msg)?));
         }
         Ok(rule)
     }
@@ -181,66 +200,12 @@ impl Args {
     }
 }
 
-/// Whether `rule` is for `destination` and the ports of `service`.
-pub(super) fn is_target(
-    rule: &RuleConfig,
-    destination: Destination,
-    service: Option<&Service>,
-    policy: &Policy,
-) -> bool {
-    if rule.destination.get_ref().parse() != Ok(destination) {
-        return false;
-    }
-    match (&rule.service, service) {
-        (None, None) => true,
-        (Some(text), Some(service)) => policy
-            .service(text.get_ref())
-            .is_ok_and(|own| own.ports == service.ports),
-        _ => false,
-    }
-}
-
-/// Whether `rule`, as written, is one of `rules`.
-pub(super) fn is_one_of(rule: &RuleConfig, rules: &[Rule], policy: &Policy) -> bool {
-    rules.iter().any(|other| {
-        other.source == rule.source && is_target(rule, other.destination, other.service.as_deref(), policy)
-    })
-}
-
 /// `203.0.113.7/32 imap`.
 pub(super) fn target_text(destination: Destination, service: Option<&Service>) -> String {
     match service {
         Some(service) => format!("{destination} {}", service.name),
         None => destination.to_string(),
     }
-}
-
-/// `running` with `rule` in place of the one that `shaper set` made for the same target. A name or comment
-/// that is not given again stays.
-fn with_rule(
-    mut running: Running,
-    destination: Destination,
-    service: Option<&Service>,
-    mut rule: RuleConfig,
-    policy: &Policy,
-) -> Running {
-    let is_same =
-        |other: &RuleConfig| other.source != Source::Config && is_target(other, destination, service, policy);
-    if let Some(earlier) = running
-        .rules
-        .iter()
-        .filter(|other| is_same(other))
-        .max_by_key(|other| other.source)
-    {
-        rule.name = rule.name.or_else(|| earlier.name.clone());
-        rule.comment = rule.comment.or_else(|| earlier.comment.clone());
-    }
-    // A kept rule waits behind a temporary one; one that is to be kept replaces both.
-    running
-        .rules
-        .retain(|other| !(is_same(other) && other.source >= rule.source));
-    running.rules.push(rule);
-    running
 }
 
 fn describe(rule: &Rule, context: &Context) -> String {
@@ -258,73 +223,4 @@ fn describe(rule: &Rule, context: &Context) -> String {
         words::speed(rule, context.unit),
         burst.unwrap_or_default()
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DESTINATION: &str = "203.0.113.7";
-
-    fn after(rules: Vec<RuleConfig>, rule: RuleConfig) -> Vec<(Source, String)> {
-        let running = Config::of_rules(rules);
-        let next = with_rule(
-            running,
-            DESTINATION.parse().unwrap(),
-            None,
-            rule,
-            &Policy::default(),
-        );
-        next.rules
-            .iter()
-            .map(|rule| (rule.source, rule.rate.get_ref().clone()))
-            .collect()
-    }
-
-    fn rule(destination: &str, rate: &str, source: Source) -> RuleConfig {
-        RuleConfig::new(destination, rate, source)
-    }
-
-    #[test]
-    fn a_rule_to_be_kept_replaces_a_temporary_one_but_never_the_configuration() {
-        let rules = vec![
-            rule("203.0.113.7/32", "1mbit", Source::Config),
-            rule("203.0.113.7/32", "2mbit", Source::Kept),
-            rule("203.0.113.7", "3mbit", Source::Temporary),
-        ];
-        assert_eq!(
-            after(rules, rule(DESTINATION, "4mbit", Source::Kept)),
-            [
-                (Source::Config, "1mbit".to_owned()),
-                (Source::Kept, "4mbit".to_owned())
-            ]
-        );
-    }
-
-    #[test]
-    fn a_temporary_rule_leaves_the_kept_one_for_the_next_reboot() {
-        let rules = vec![
-            rule(DESTINATION, "2mbit", Source::Kept),
-            rule("203.0.113.8", "9mbit", Source::Kept),
-        ];
-        assert_eq!(
-            after(rules, rule(DESTINATION, "4mbit", Source::Temporary)).len(),
-            3
-        );
-    }
-
-    #[test]
-    fn a_name_that_is_not_given_again_stays() {
-        let mut named = rule(DESTINATION, "2mbit", Source::Kept);
-        named.name = Some(text("heavy"));
-        let running = Config::of_rules(vec![named]);
-        let next = with_rule(
-            running,
-            DESTINATION.parse().unwrap(),
-            None,
-            rule("203.0.113.7", "1mbit", Source::Kept),
-            &Policy::default(),
-        );
-        assert_eq!(next.rules[0].name.as_ref().unwrap().get_ref(), "heavy");
-    }
 }

@@ -4,9 +4,9 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::Context;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, RuleConfig, Source};
 use crate::paths;
-use crate::policy::{Policy, Problem};
+use crate::policy::{Policy, PolicyError, Problem};
 use crate::store::Policies;
 
 /// The configuration; an empty one if the file is not there and nobody asked for it by name.
@@ -30,6 +30,62 @@ pub(super) fn add_kept(config: &mut Config, policies: &Policies) -> anyhow::Resu
     config.exempt.push(kept.exempt);
     config.rules.extend(kept.rules);
     Ok(())
+}
+
+/// Takes those rules of `shaper set` out of `config` that are not valid beside the rest of it, such as those of a
+/// group that is gone, and that `may` be taken out. They are kept, but not in force; each is told with its remedy.
+pub(super) fn set_aside(config: &mut Config, context: &Context, may: impl Fn(&RuleConfig) -> bool) {
+    let is_ours = |rule: &RuleConfig| rule.source != Source::Config;
+    if !config.rules.iter().any(is_ours) {
+        return;
+    }
+    let (ours, rules) = std::mem::take(&mut config.rules)
+        .into_iter()
+        .partition::<Vec<_>, _>(is_ours);
+    config.rules = rules;
+    let mut misfits = Policy::misfits(config, &ours).into_iter().peekable();
+    for (index, rule) in ours.into_iter().enumerate() {
+        match misfits.next_if(|(misfit, _)| *misfit == index) {
+            Some((_, error)) if may(&rule) => {
+                context.note(format_args!("warning: {}", not_in_force(&rule, &error)));
+                if rule.source == Source::Kept {
+                    config.aside.push(rule);
+                }
+            }
+            _ => config.rules.push(rule),
+        }
+    }
+}
+
+/// Why `rule` is left out, and what to do.
+fn not_in_force(rule: &RuleConfig, error: &PolicyError) -> String {
+    let (target, unset) = (written_target(rule), unset_command(rule));
+    format!(
+        "the rule of `shaper set` for {target} is not in force: {error}; mend the configuration and run `shaper reload`, \
+         or take the rule away with `{unset}`"
+    )
+}
+
+/// `203.0.113.7 imap`, as it was typed.
+pub(super) fn written_target(rule: &RuleConfig) -> String {
+    let service = rule
+        .service
+        .as_ref()
+        .map(|service| format!(" {}", service.get_ref()));
+    format!("{}{}", rule.destination.get_ref(), service.unwrap_or_default())
+}
+
+/// What takes `rule` away.
+pub(super) fn unset_command(rule: &RuleConfig) -> String {
+    let service = rule
+        .service
+        .as_ref()
+        .map(|service| format!(" --service {}", service.get_ref()));
+    format!(
+        "shaper unset {}{}",
+        rule.destination.get_ref(),
+        service.unwrap_or_default()
+    )
 }
 
 /// The configuration in `file`, or in standard input if that is `-`.

@@ -10,6 +10,7 @@ use shaper_common::pacing;
 
 use super::change::running;
 use super::observe::{is_forgotten, lacking};
+use super::sources::{unset_command, written_target};
 use super::{Context, Failure, Format};
 use crate::dataplane::{self, Dataplane, InterfaceStatus};
 use crate::monitor::Wanted;
@@ -32,7 +33,8 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let dataplane = Dataplane::open(&context.paths)?;
-    let policy = Policy::try_from(&running(context)?)?;
+    let running = running(context)?;
+    let policy = Policy::try_from(&running)?;
     let wanted = Wanted::of(&policy);
     let mut interfaces = dataplane.interfaces()?;
     interfaces.retain(|interface| !is_forgotten(&wanted, interface));
@@ -60,6 +62,18 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         status
             .problems
             .push((format!("{name}: {what}"), remedy.to_owned()));
+    }
+    for rule in &running.aside {
+        status.problems.push((
+            format!(
+                "the rule of `shaper set` for {} is not in force: it does not fit the configuration",
+                written_target(rule)
+            ),
+            format!(
+                "mend the configuration and run `shaper reload`, or run `{}`",
+                unset_command(rule)
+            ),
+        ));
     }
     let tables = Tables::from(&policy);
     let is_paced = status.interfaces.iter().any(|row| !row.is_policed);

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::set::{is_target, target_text};
+use super::sources::written_target;
 use super::{Change, Context, Failure, policy};
 use crate::config::{RuleConfig, Source};
 use crate::policy::{Destination, Policy, PolicyError, Rule, Service, Target, Winner};
@@ -41,6 +42,8 @@ enum Owner {
 /// Which rules are meant.
 enum Selector<'a> {
     Target(Destination, Option<std::sync::Arc<Service>>),
+    /// One whose service is not known any more, as it was typed.
+    Written(String),
     Name(&'a str),
     All,
 }
@@ -50,11 +53,15 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     let (change, dataplane) = Change::begin_up(context)?;
     let mut next = change.running(context)?;
     let before = policy(&next)?;
-    let selector = args.selector(&before)?;
+    let selector = args.selector(&before, &next.aside)?;
     let n_before = next.rules.len();
     next.rules
         .retain(|rule| rule.source == Source::Config || !selector.selects(rule, &before));
-    if next.rules.len() == n_before {
+    let aside: Vec<RuleConfig> = next
+        .aside
+        .extract_if(.., |rule| selector.selects(rule, &before))
+        .collect();
+    if next.rules.len() == n_before && aside.is_empty() {
         return if args.ignore_missing || args.all {
             context.note("there was nothing to take away");
             Ok(())
@@ -78,6 +85,9 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         let now = describe(&after, rule.target(), context);
         writeln!(out, "{} -> {now}", words::target(rule))?;
     }
+    for rule in &aside {
+        writeln!(out, "{}: taken away; it was not in force", written_target(rule))?;
+    }
     Ok(())
 }
 
@@ -87,7 +97,13 @@ impl Args {
         Ok(self.destination.as_ref().map(parse).transpose()?)
     }
 
-    fn selector(&self, policy: &Policy) -> Result<Selector<'_>, Failure> {
+    fn selector(&self, policy: &Policy, aside: &[RuleConfig]) -> Result<Selector<'_>, Failure> {
+        if let (Some(destination), Some(service)) = (&self.destination, &self.service) {
+            let text = format!("{destination} {service}");
+            if aside.iter().any(|rule| written_target(rule) == text) {
+                return Ok(Selector::Written(text));
+            }
+        }
         let service = self.service.as_deref().map(|text| policy.service(text));
         Ok(match (self.destination()?, &self.name) {
             (Some(destination), _) => Selector::Target(destination, service.transpose()?),
@@ -101,6 +117,7 @@ impl Selector<'_> {
     fn selects(&self, rule: &RuleConfig, policy: &Policy) -> bool {
         match self {
             Self::Target(destination, service) => is_target(rule, *destination, service.as_deref(), policy),
+            Self::Written(text) => written_target(rule) == *text,
             Self::Name(name) => rule.name.as_ref().is_some_and(|own| own.get_ref() == name),
             Self::All => true,
         }
@@ -127,6 +144,7 @@ fn missing(selector: &Selector<'_>, policy: &Policy, context: &Context) -> Failu
                 .find(|rule| rule.name.as_deref() == Some(name));
             (format!("named \"{name}\""), named)
         }
+        Selector::Written(text) => (format!("for {text}"), None),
         Selector::All => ("at all".to_owned(), None),
     };
     if configured.is_some() {
@@ -169,13 +187,13 @@ fn describe(after: &Policy, target: Target<'_>, context: &Context) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::text;
+    use crate::config::rare;
 
     #[test]
     fn a_rule_is_selected_by_what_it_covers_however_it_was_written() {
         let policy = Policy::default();
         let mut rule = RuleConfig::new("203.0.113.7", "1mbit", Source::Kept);
-        rule.name = Some(text("heavy"));
+        rule.name = Some(rare("heavy"));
         let of = |destination: &str, service: Option<&str>| {
             let service = service.map(|text| policy.service(text).unwrap());
             Selector::Target(destination.parse().unwrap(), service)
@@ -185,7 +203,7 @@ mod tests {
         assert!(!of("203.0.113.7", Some("ssh")).selects(&rule, &policy));
         assert!(Selector::Name("heavy").selects(&rule, &policy));
         assert!(!Selector::Name("heav").selects(&rule, &policy));
-        rule.service = Some(text("tcp:22"));
+        rule.service = Some(rare("tcp:22"));
         assert!(of("203.0.113.7", Some("ssh")).selects(&rule, &policy));
         assert!(!of("203.0.113.7", None).selects(&rule, &policy));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::change::in_time;
-use super::sources::{policy, warnings};
+use super::sources::{policy, set_aside, warnings};
 use super::{Change, Context, Failure};
 use crate::dataplane::{self, Attached, Dataplane, Done, Hook, Request};
 use crate::monitor::Wanted;
@@ -32,7 +32,9 @@ enum HookArg {
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let change = Change::begin(context)?;
     let before = change.running(context)?;
-    let next = in_time(change.configured(context)?);
+    let mut next = in_time(change.configured(context)?);
+    // One rule that does not fit must not keep all others from being in force after a boot.
+    set_aside(&mut next, context, |_| true);
     let wanted = policy(&next)?;
     for warning in warnings(&next, &wanted) {
         context.note(format_args!("warning: {warning}"));

@@ -10,10 +10,19 @@ use super::Place;
 /// A text with its place in the file.
 pub type Text = toml::Spanned<String>;
 
+/// A part that most rules do not have: there may be a million of them.
+pub type Rare<T> = Option<Box<T>>;
+
 /// A text that stands in no file.
 #[must_use]
 pub fn text(value: impl Into<String>) -> Text {
     toml::Spanned::new(0..0, value.into())
+}
+
+/// A text that stands in no file, as a part that most rules do not have.
+#[must_use]
+pub fn rare(value: impl Into<String>) -> Box<Text> {
+    Box::new(text(value))
 }
 
 /// A key that is not for here: its presence is all that matters.
@@ -64,7 +73,7 @@ pub(super) struct Document {
     pub(super) exempt: Option<ExemptConfig>,
     pub(super) service: BTreeMap<Text, ServiceConfig>,
     pub(super) group: BTreeMap<Text, GroupConfig>,
-    pub(super) rule: Vec<RuleConfig>,
+    pub(super) rule: Option<Vec<RuleConfig>>,
     pub(super) metrics: Unsupported,
 }
 
@@ -75,7 +84,7 @@ pub(super) struct RulesDocument {
     pub(super) exempt: Option<ExemptConfig>,
     pub(super) service: BTreeMap<Text, ServiceConfig>,
     pub(super) group: BTreeMap<Text, GroupConfig>,
-    pub(super) rule: Vec<RuleConfig>,
+    pub(super) rule: Option<Vec<RuleConfig>>,
     pub(super) interface: Unsupported,
     pub(super) defaults: Unsupported,
     pub(super) metrics: Unsupported,
@@ -165,32 +174,32 @@ pub struct GroupConfig {
 pub struct RuleConfig {
     /// What the operator calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<Text>,
+    pub name: Rare<Text>,
     /// Address, prefix or `any`.
     pub destination: Text,
     /// Name of a service, or ports of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<Text>,
+    pub service: Rare<Text>,
     /// What has a bucket of its own: `rule`, `ip`, `client` or `/N`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per: Option<Text>,
+    pub per: Rare<Text>,
     /// For example `"20mbit"`, `"unlimited"` or `"block"`.
     pub rate: Text,
     /// Name of the group that it shares a limit with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<Text>,
+    pub group: Rare<Text>,
     /// A size, or a time at the rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub burst: Option<Text>,
+    pub burst: Rare<Text>,
     /// Longest queue before packets are dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub horizon: Option<Text>,
+    pub horizon: Rare<Text>,
     /// Queue above which packets are marked; or `off`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ecn: Option<Text>,
+    pub ecn: Rare<Text>,
     /// When it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<Moment>,
+    pub expires: Rare<Moment>,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
@@ -206,11 +215,16 @@ impl RuleConfig {
     /// A rule that stands in no file.
     #[must_use]
     pub fn new(destination: impl Into<String>, rate: impl Into<String>, source: Source) -> Self {
+        Self::read(text(destination), text(rate), source).detached(source)
+    }
+
+    /// A rule that was read from the main file.
+    pub(super) fn read(destination: Text, rate: Text, source: Source) -> Self {
         Self {
-            destination: text(destination),
-            rate: text(rate),
+            destination,
+            rate,
             source,
-            file: usize::MAX,
+            file: 0,
             name: None,
             service: None,
             per: None,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::document::{Document, RulesDocument, Unsupported};
-use super::{Config, ConfigError, File, GroupConfig, Place, Report, ServiceConfig, Text};
+use super::document::{Document, RuleConfig, RulesDocument, Unsupported};
+use super::{Config, ConfigError, File, GroupConfig, Place, Report, ServiceConfig, Text, plain};
 
 /// A million rules with every key take less.
 const MAX_BYTES: u64 = 256 << 20;
@@ -52,7 +52,8 @@ impl Config {
             exempt: document.exempt.into_iter().collect(),
             services: document.service.into_iter().collect(),
             groups: document.group.into_iter().collect(),
-            rules: document.rule,
+            rules: document.rule.unwrap_or_default(),
+            aside: Vec::new(),
         };
         config.refuse(
             0,
@@ -62,7 +63,7 @@ impl Config {
         Ok(config)
     }
 
-    fn add_rules(&mut self, path: &Path, text: String) -> Result<(), ConfigError> {
+    pub(super) fn add_rules(&mut self, path: &Path, text: String) -> Result<(), ConfigError> {
         let document: RulesDocument = from_toml(path, &text)?;
         let file = self.files.len();
         self.files.push(File {
@@ -83,10 +84,11 @@ impl Config {
             (name, group)
         };
         self.groups.extend(document.group.into_iter().map(in_file));
-        self.rules.extend(document.rule.into_iter().map(|mut rule| {
-            rule.file = file;
-            rule
-        }));
+        self.rules
+            .extend(document.rule.into_iter().flatten().map(|mut rule| {
+                rule.file = file;
+                rule
+            }));
         let sections = [
             ("interface", &document.interface),
             ("defaults", &document.defaults),
@@ -174,7 +176,32 @@ fn read_text(path: &Path, reader: impl Read) -> Result<String, ConfigError> {
     })
 }
 
-fn from_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+/// A document that has rules.
+trait HasRules: DeserializeOwned {
+    /// Its rules; `None` if it says nothing of any.
+    fn rules(&mut self) -> &mut Option<Vec<RuleConfig>>;
+}
+
+impl HasRules for Document {
+    fn rules(&mut self) -> &mut Option<Vec<RuleConfig>> {
+        &mut self.rule
+    }
+}
+
+impl HasRules for RulesDocument {
+    fn rules(&mut self) -> &mut Option<Vec<RuleConfig>> {
+        &mut self.rule
+    }
+}
+
+fn from_toml<T: HasRules>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    if let Some((head, rules)) = plain::rules(text)
+        && let Ok(mut document) = toml::from_str::<T>(head)
+        && document.rules().is_none()
+    {
+        *document.rules() = Some(rules);
+        return Ok(document);
+    }
     toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or_default();
         let (message, hint) = in_our_words(error.message());
@@ -239,98 +266,5 @@ fn distance(from: &str, to: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(text: &str) -> String {
-        Config::parse(Path::new("x.toml"), text.to_owned())
-            .unwrap_err()
-            .to_string()
-    }
-
-    #[test]
-    fn an_empty_configuration_is_one() {
-        let config = Config::parse(Path::new("x.toml"), String::new()).unwrap();
-        assert!(config.rules.is_empty() && config.interfaces.is_empty());
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
-        assert_eq!(
-            error("[[rule]]\ndestination = \"any\"\nrat = \"1mbit\"\n"),
-            "x.toml:3:1: unknown key `rat`\n\
-             3 | rat = \"1mbit\"\n  \
-               | ^^^ did you mean `rate`?"
-        );
-    }
-
-    #[test]
-    fn a_missing_key_is_named() {
-        assert_eq!(
-            error("[[rule]]\nrate = \"1mbit\"\n"),
-            "x.toml:1:1: the key `destination` is missing\n1 | [[rule]]\n  | ^^^^^^^^"
-        );
-    }
-
-    #[test]
-    fn a_number_for_a_rate_is_refused_with_an_example() {
-        assert_eq!(
-            error("[[rule]]\ndestination = \"any\"\nrate = 20\n"),
-            "x.toml:3:8: invalid type: integer `20`, expected a string\n\
-             3 | rate = 20\n  \
-               |        ^^ write it as a text in quotes, for example \"20mbit\""
-        );
-    }
-
-    #[test]
-    fn a_text_for_a_number_is_refused_with_an_example() {
-        assert_eq!(
-            error("[interface.eth0]\noverhead = \"24\"\n"),
-            "x.toml:2:12: invalid type: string \"24\", expected a whole number\n\
-             2 | overhead = \"24\"\n  \
-               |            ^^^^ write it without quotes, for example 24"
-        );
-    }
-
-    #[test]
-    fn a_section_of_a_later_version_says_so() {
-        assert_eq!(
-            error("[metrics]\nlisten = \"127.0.0.1:9797\"\n"),
-            "x.toml:1:1: [metrics] is not supported yet by this version\n\
-             1 | [metrics]\n  \
-               | ^^^^^^^^^ take it out"
-        );
-    }
-
-    #[test]
-    fn a_deadline_in_quotes_is_refused_with_how_to_write_it() {
-        let error = error("[[rule]]\ndestination = \"any\"\nrate = \"1mbit\"\nexpires = \"tomorrow\"\n");
-        assert!(error.starts_with("x.toml:4:11: "), "{error}");
-        assert!(
-            error.ends_with("write a date, a time and a zone, without quotes: 2026-12-31T23:00:00Z"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn sections_of_the_main_file_are_refused_in_rules_d() {
-        let mut config = Config::default();
-        let text = "[defaults]\nburst = \"1ms\"\n".to_owned();
-        let error = config
-            .add_rules(Path::new("y.toml"), text)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("y.toml:1:1: [defaults] belongs into the main file"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn words_that_are_far_apart_are_not_suggested() {
-        assert_eq!(distance("rate", "rate"), 0);
-        assert_eq!(distance("rat", "rate"), 1);
-        assert_eq!(distance("", "rate"), 4);
-        assert_eq!(suggestion("colour", &["rate", "name"]), "known here: rate, name");
-    }
-}
+#[path = "load_tests.rs"]
+mod tests;

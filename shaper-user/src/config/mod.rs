@@ -4,15 +4,16 @@
 
 mod document;
 mod load;
+mod plain;
 mod report;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use document::{
-    DefaultsConfig, ExemptConfig, GroupConfig, InterfaceConfig, Moment, RuleConfig, ServiceConfig, Source,
-    Text, moment, text,
+    DefaultsConfig, ExemptConfig, GroupConfig, InterfaceConfig, Moment, Rare, RuleConfig, ServiceConfig,
+    Source, Text, moment, rare, text,
 };
 pub use report::{Place, Report};
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub groups: Vec<(Text, GroupConfig)>,
     /// `[[rule]]`, in the order of the files and in each file.
     pub rules: Vec<RuleConfig>,
+    /// Rules of `shaper set` that are not valid beside the rest: kept for the day they are, and not in force.
+    pub aside: Vec<RuleConfig>,
 }
 
 /// One file, kept to show the line an error is in.
@@ -123,6 +126,24 @@ impl Config {
             rules,
             ..Self::default()
         }
+    }
+
+    /// Nothing but the rules in a text of [`rules_text`](Self::rules_text); `path` is where it stands.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, if it is not such a text.
+    pub fn of_rules_text(path: &Path, text: String) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        config.add_rules(path, text)?;
+        config.files.clear();
+        Ok(config)
+    }
+
+    /// Its rules of `source` as text, without the rest.
+    #[must_use]
+    pub fn rules_text(&self, source: Source) -> String {
+        plain::text_of(self.rules_of(source))
     }
 
     /// Shows `message` at `place`, with what to do about it.

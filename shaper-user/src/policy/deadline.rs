@@ -155,7 +155,7 @@ impl Deadline {
     /// The deadline of a rule as written, if it has one that is sound.
     #[must_use]
     pub fn of(rule: &RuleConfig) -> Option<Self> {
-        Self::try_from(rule.expires.as_ref()?).ok()
+        Self::try_from(rule.expires.as_deref()?).ok()
     }
 }
 

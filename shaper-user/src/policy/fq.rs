@@ -37,6 +37,22 @@ impl Policy {
     }
 }
 
+impl FqNeeds {
+    /// What two policies need together.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        // Both count what anybody else's packets need.
+        let limit = self
+            .limit_packets
+            .saturating_add(other.limit_packets.saturating_sub(DEFAULT_LIMIT));
+        Self {
+            limit_packets: limit.clamp(DEFAULT_LIMIT, MAX_PACKETS),
+            flow_limit_packets: self.flow_limit_packets.max(other.flow_limit_packets),
+            is_capped: self.is_capped || other.is_capped || limit > MAX_PACKETS,
+        }
+    }
+}
+
 impl From<&Tables> for FqNeeds {
     fn from(tables: &Tables) -> Self {
         let mut sum = 0_u64;
@@ -190,6 +206,18 @@ mod tests {
         tables.max_clients = 2;
         let few = FqNeeds::from(&tables);
         assert!((13_000..=13_010).contains(&few.limit_packets), "{few:?}");
+    }
+
+    #[test]
+    fn two_policies_need_together_what_one_of_both_does() {
+        let (small, large) = (
+            Limit::new(42_000, 0, 1_000_000_000, None),
+            Limit::new(420_000, 0, 1_000_000_000, None),
+        );
+        assert_eq!(needs(&[small]).with(needs(&[large])), needs(&[small, large]));
+        assert_eq!(needs(&[]).with(needs(&[])), needs(&[]));
+        let fast = needs(&[Limit::new(1_250_000_000, 0, 200_000_000, None)]);
+        assert_eq!(fast.with(fast), fast);
     }
 
     #[test]

@@ -41,6 +41,11 @@ pub fn write_toml<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError
         path: path.to_owned(),
         reason: error.to_string(),
     })?;
+    write_text(path, &text)
+}
+
+/// As [`write_toml`], with a text as it is.
+pub(super) fn write_text(path: &Path, text: &str) -> Result<(), StoreError> {
     let temporary = path.with_added_extension("tmp");
     // A leftover of a command that was killed, or a link somebody planted: not to be written through.
     remove(&temporary)?;

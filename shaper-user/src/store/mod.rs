@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub use directory::ensure_directory;
 pub use file::{read_toml, remove, write_toml};
 pub use lock::Lock;
-pub use policies::{Kept, Policies, Running, Trial, as_configuration};
+pub use policies::{Brief, Facts, Kept, Policies, Running, Trial, as_configuration};
 /// For what the data plane remembers: it names serde nowhere else.
 pub use serde::{Deserialize, Serialize};
 

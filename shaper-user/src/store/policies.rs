@@ -1,17 +1,19 @@
 //! The running policy, the next one, and the rules that survive a reboot.
 
 mod form;
+mod rules;
 
 use std::path::{Path, PathBuf};
 
 use form::{KeptFile, RunningFile, TrialFile};
+use rules::RulesFiles;
 
 use super::file::{read_toml, remove, rename, write_toml};
 use super::{Lock, StoreError, ensure_directory};
 use crate::config::{Config, ExemptConfig, RuleConfig};
 use crate::paths::Paths;
 
-pub use form::as_configuration;
+pub use form::{Facts, as_configuration};
 
 /// What runs: the configuration that was applied last, and the rules of `shaper set`.
 pub type Running = Config;
@@ -34,9 +36,22 @@ pub struct Kept {
     pub rules: Vec<RuleConfig>,
 }
 
-/// The files that hold policies.
+/// What runs but for the rules of the configuration, however many these are.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    /// The rest.
+    pub running: Running,
+    /// What matters of the rules that are left out.
+    pub facts: Facts,
+    /// The file they stand in.
+    rules: String,
+}
+
+/// The files that hold policies. The rules of the configuration have a file of their own, which is never changed: a
+/// policy names it, and a change of other rules need not read or write it.
 #[derive(Clone, Debug)]
 pub struct Policies {
+    rules: RulesFiles,
     running: PathBuf,
     next: PathBuf,
     trial: PathBuf,
@@ -49,6 +64,7 @@ impl Policies {
     #[must_use]
     pub fn new(paths: &Paths) -> Self {
         Self {
+            rules: RulesFiles::new(&paths.run),
             running: paths.run.join("policy.toml"),
             next: paths.run.join("policy.next"),
             trial: paths.run.join("policy.try"),
@@ -61,18 +77,47 @@ impl Policies {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read.
+    /// If a file cannot be read.
     pub fn running(&self) -> Result<Option<Running>, StoreError> {
-        read_running(&self.running)
+        self.read_whole(&self.running)
+    }
+
+    /// What runs, without the rules of the configuration; `None` before the first `up`.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn brief(&self) -> Result<Option<Brief>, StoreError> {
+        let file: Option<RunningFile> = read_toml(&self.running)?;
+        Ok(file.map(|mut file| Brief {
+            facts: std::mem::take(&mut file.facts),
+            rules: std::mem::take(&mut file.rules),
+            running: file.with(Vec::new()),
+        }))
     }
 
     /// What a command that was killed was about to make run.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read.
+    /// If a file cannot be read.
     pub fn next(&self) -> Result<Option<Running>, StoreError> {
-        read_running(&self.next)
+        self.read_whole(&self.next)
+    }
+
+    fn read_whole(&self, path: &Path) -> Result<Option<Running>, StoreError> {
+        let mut before = None;
+        loop {
+            let Some(file) = read_toml::<RunningFile>(path)? else {
+                return Ok(None);
+            };
+            match self.rules.read(&file.rules)? {
+                Some(rules) => return Ok(Some(file.with(rules))),
+                // Another policy runs by now, and its rules stand elsewhere.
+                None if before.as_ref() != Some(&file.rules) => before = Some(file.rules),
+                None => return Err(self.rules.missing(&file.rules)),
+            }
+        }
     }
 
     /// Whether a command is at work, or was killed at it.
@@ -97,8 +142,16 @@ impl Policies {
     ///
     /// If the file cannot be read.
     pub fn trial(&self) -> Result<Option<Trial>, StoreError> {
-        let file: Option<TrialFile> = read_toml(&self.trial)?;
-        Ok(file.map(Trial::from))
+        let Some(file) = read_toml::<TrialFile>(&self.trial)? else {
+            return Ok(None);
+        };
+        let Some(rules) = self.rules.read(&file.before.rules)? else {
+            return Err(self.rules.missing(&file.before.rules));
+        };
+        Ok(Some(Trial {
+            deadline_unix_secs: file.deadline_unix_secs,
+            before: file.before.with(rules),
+        }))
     }
 
     /// Whether there is a change that nobody has confirmed yet.
@@ -113,7 +166,11 @@ impl Policies {
     ///
     /// If the file cannot be written.
     pub fn begin_trial(&self, _lock: &Lock, trial: &Trial) -> Result<(), StoreError> {
-        write_toml(&self.trial, &TrialFile::from(trial))
+        let file = TrialFile {
+            deadline_unix_secs: trial.deadline_unix_secs,
+            before: self.with_rules_written(&trial.before)?,
+        };
+        write_toml(&self.trial, &file)
     }
 
     /// The change stays, or has been taken back.
@@ -122,24 +179,52 @@ impl Policies {
     ///
     /// If the file cannot be removed.
     pub fn end_trial(&self, _lock: &Lock) -> Result<(), StoreError> {
-        remove(&self.trial)
+        remove(&self.trial)?;
+        self.sweep();
+        Ok(())
     }
 
     /// First step of a change: from here on it can be finished.
     ///
     /// # Errors
     ///
-    /// If the file cannot be written.
-    pub fn announce(&self, _lock: &Lock, next: &Running) -> Result<(), StoreError> {
-        // What can fail later is tried before anything is changed.
-        if !KeptFile::from(next).is_empty() {
-            ensure_directory(&self.state)?;
+    /// If a file cannot be written.
+    pub fn announce(&self, _lock: &Lock, next: &Running, facts: Facts) -> Result<(), StoreError> {
+        self.prepare_to_keep(next)?;
+        let mut file = self.with_rules_written(next)?;
+        file.facts = facts;
+        write_toml(&self.next, &file)
+    }
+
+    /// As [`announce`](Self::announce), if the rules of the configuration stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn announce_brief(&self, _lock: &Lock, next: &Brief) -> Result<(), StoreError> {
+        self.prepare_to_keep(&next.running)?;
+        let mut file = RunningFile::from(&next.running);
+        file.facts.clone_from(&next.facts);
+        file.rules.clone_from(&next.rules);
+        write_toml(&self.next, &file)
+    }
+
+    /// What can fail later is tried before anything is changed.
+    fn prepare_to_keep(&self, next: &Running) -> Result<(), StoreError> {
+        if KeptFile::from(next).is_empty() {
+            return Ok(());
         }
-        write_toml(&self.next, &RunningFile::from(next))
+        ensure_directory(&self.state)
+    }
+
+    fn with_rules_written(&self, running: &Running) -> Result<RunningFile, StoreError> {
+        let mut file = RunningFile::from(running);
+        file.rules = self.rules.write(running)?;
+        Ok(file)
     }
 
     /// Last steps of a change: keeps its rules across reboots and makes it the running policy. While a change is on
-    /// trial, what survives a reboot stays what it was before.
+    /// trial, what survives a reboot stays what it was before. `next` may be without the rules of the configuration.
     ///
     /// # Errors
     ///
@@ -148,7 +233,20 @@ impl Policies {
         if !self.has_trial() {
             self.keep(lock, next)?;
         }
-        rename(&self.next, &self.running)
+        rename(&self.next, &self.running)?;
+        self.sweep();
+        Ok(())
+    }
+
+    /// Removes rules that no policy names any more. Whatever fails is done after the next change.
+    fn sweep(&self) {
+        let named = |path| Some(read_toml::<RunningFile>(path).ok()?.map(|file| file.rules));
+        let on_trial = read_toml::<TrialFile>(&self.trial).map(|file| file.map(|file| file.before.rules));
+        if let (Some(running), Some(next), Ok(on_trial)) = (named(&self.running), named(&self.next), on_trial)
+        {
+            let in_use: Vec<String> = [running, next, on_trial].into_iter().flatten().collect();
+            self.rules.remove_all_but(&in_use);
+        }
     }
 
     /// Writes what of `running` survives a reboot.
@@ -171,7 +269,9 @@ impl Policies {
     ///
     /// If the file cannot be removed.
     pub fn abandon(&self, _lock: &Lock) -> Result<(), StoreError> {
-        remove(&self.next)
+        remove(&self.next)?;
+        self.sweep();
+        Ok(())
     }
 
     /// Nothing runs: what survives a reboot stays.
@@ -182,12 +282,10 @@ impl Policies {
     pub fn forget(&self, _lock: &Lock) -> Result<(), StoreError> {
         remove(&self.next)?;
         remove(&self.trial)?;
-        remove(&self.running)
+        remove(&self.running)?;
+        self.sweep();
+        Ok(())
     }
-}
-
-fn read_running(path: &Path) -> Result<Option<Running>, StoreError> {
-    Ok(read_toml::<RunningFile>(path)?.map(Running::from))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::draft::{Draft, name_of};
 use super::units;
-use crate::config::{GroupConfig, RuleConfig, Source, text};
+use crate::config::{GroupConfig, RuleConfig, Source, rare};
 use crate::policy::Rate;
 
 /// What a column holds, by its heading in small letters.
@@ -151,8 +151,8 @@ fn add_circuit(draft: &mut Draft, circuit: Circuit) {
     }
     for (line, address) in circuit.addresses {
         let mut rule = RuleConfig::new(address, rate.to_string(), Source::Config);
-        rule.group = group.as_ref().map(text);
-        rule.name = name.as_ref().filter(|_| !is_group).map(text);
+        rule.group = group.as_ref().map(rare);
+        rule.name = name.as_ref().filter(|_| !is_group).map(rare);
         rule.comment = Some(circuit.comment.clone()).filter(|comment| !comment.is_empty());
         draft.add_rule(line, rule);
     }

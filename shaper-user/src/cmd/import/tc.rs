@@ -9,7 +9,7 @@ use super::draft::{Draft, name_of};
 use super::matches::Match;
 use super::script::{self, Command};
 use super::units;
-use crate::config::{GroupConfig, RuleConfig, Source, text};
+use crate::config::{GroupConfig, RuleConfig, Source, rare, text};
 use crate::policy::Rate;
 
 /// An HTB class.
@@ -275,10 +275,10 @@ impl Script {
             };
             let destination = destination.unwrap_or_else(|| "any".to_owned());
             let mut rule = RuleConfig::new(destination, class.rate.to_string(), Source::Config);
-            rule.name = Some(text(self.draft.unique_name(&name)));
-            rule.burst = class.burst_bytes.map(|bytes| text(format!("{bytes}B")));
-            rule.group = group.as_ref().map(text);
-            rule.service = ports.map(|ports| text(self.draft.service(&ports)));
+            rule.name = Some(rare(self.draft.unique_name(&name)));
+            rule.burst = class.burst_bytes.map(|bytes| rare(format!("{bytes}B")));
+            rule.group = group.as_ref().map(rare);
+            rule.service = ports.map(|ports| rare(self.draft.service(&ports)));
             self.draft.add_rule(filter.line, rule);
         }
     }

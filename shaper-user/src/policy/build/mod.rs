@@ -18,7 +18,7 @@ use super::interface::Interface;
 use super::prefix::Destination;
 use super::rule::{Defaults, Rule};
 use super::service::{PortSpan, Service};
-use crate::config::{Config, Place, Source};
+use crate::config::{Config, Place, RuleConfig, Source};
 
 pub(super) use checks::find_service;
 
@@ -32,6 +32,18 @@ impl TryFrom<&Config> for Policy {
     type Error = Problems;
 
     fn try_from(config: &Config) -> Result<Self, Problems> {
+        Self::beside(config, &[])
+    }
+}
+
+impl Policy {
+    /// The policy of `config`, with the ports of `services` told apart, too, as other rules do. Services that are not
+    /// known do not count.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with `config`.
+    pub fn beside(config: &Config, services: &[String]) -> Result<Self, Problems> {
         let mut builder = Builder::new(config.rules.len());
         builder.read_interfaces(config);
         builder.read_defaults(config);
@@ -42,7 +54,29 @@ impl TryFrom<&Config> for Policy {
             builder.read_rule(rule);
         }
         let last = config.rules.last().map(|rule| rule.place(&rule.destination));
-        builder.finish(last)
+        let services = services
+            .iter()
+            .filter_map(|text| find_service(&builder.services, text).ok());
+        let others: Vec<Arc<Service>> = services.collect();
+        builder.finish(last, &others)
+    }
+
+    /// Those of `rules`, by index, that are not valid beside `config` and the rules before them, each with the first
+    /// thing that is wrong. What is wrong with `config` itself is not told, and its own rules are not looked at.
+    #[must_use]
+    pub fn misfits(config: &Config, rules: &[RuleConfig]) -> Vec<(usize, PolicyError)> {
+        let mut builder = Builder::new(rules.len());
+        builder.read_interfaces(config);
+        builder.read_defaults(config);
+        builder.read_exempt(config);
+        builder.read_services(config);
+        builder.read_groups(config);
+        let misfit = |(index, rule)| {
+            builder.problems.clear();
+            builder.read_rule(rule);
+            Some((index, builder.problems.first()?.error.clone()))
+        };
+        rules.iter().enumerate().filter_map(misfit).collect()
     }
 }
 
@@ -113,7 +147,7 @@ impl Builder {
     }
 
     /// `last_rule` is where the last rule stands.
-    fn finish(mut self, last_rule: Option<Place>) -> Result<Policy, Problems> {
+    fn finish(mut self, last_rule: Option<Place>, others: &[Arc<Service>]) -> Result<Policy, Problems> {
         if !self.problems.is_empty() {
             return Err(Problems(self.problems));
         }
@@ -129,7 +163,12 @@ impl Builder {
                 rules.push(rule);
             }
         }
-        let classes = PortClasses::new(rules.iter().filter_map(|rule| rule.target().ports));
+        let classes = PortClasses::new(
+            rules
+                .iter()
+                .filter_map(|rule| rule.target().ports)
+                .chain(others.iter().map(|service| &service.ports)),
+        );
         let n_entries = rules
             .iter()
             .map(|rule| rule.target().ports.map_or(1, |ports| classes.of(ports).len()))

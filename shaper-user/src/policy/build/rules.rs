@@ -22,11 +22,11 @@ impl Builder {
         let action = self.read_action(written);
         let service = self.read_service_of(written);
         let group = self.read_group_of(written);
-        let per = self.read_part(written, written.per.as_ref(), |text| {
+        let per = self.read_part(written, written.per.as_deref(), |text| {
             let per: Per = text.get_ref().parse()?;
             Ok(destination.map_or(Ok(per), |destination| per.check(destination))?)
         });
-        let expires = written.expires.as_ref().map_or(Ok(None), |moment| {
+        let expires = written.expires.as_deref().map_or(Ok(None), |moment| {
             self.check(written.place(moment), Deadline::try_from(moment))
                 .ok_or(Reported)
                 .map(Some)
@@ -126,13 +126,13 @@ impl Builder {
         let rate = self
             .check(written.place(&written.rate), rate.parse::<Rate>())
             .ok_or(Reported);
-        let burst = self.read_part(written, written.burst.as_ref(), |text| {
+        let burst = self.read_part(written, written.burst.as_deref(), |text| {
             Ok(text.get_ref().parse()?)
         });
-        let horizon = self.read_part(written, written.horizon.as_ref(), checks::horizon);
-        let ecn = self.read_part(written, written.ecn.as_ref(), checks::ecn);
+        let horizon = self.read_part(written, written.horizon.as_deref(), checks::horizon);
+        let ecn = self.read_part(written, written.ecn.as_deref(), checks::ecn);
         let limit = RuleLimit::new(rate?, burst?, horizon?, ecn?, &self.defaults);
-        let place = written.place(written.burst.as_ref().unwrap_or(&written.rate));
+        let place = written.place(written.burst.as_deref().unwrap_or(&written.rate));
         self.check(place, limit).ok_or(Reported).map(Action::Limit)
     }
 

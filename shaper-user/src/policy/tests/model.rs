@@ -64,7 +64,7 @@ fn build(drawn: &[Drawn], exempt: &[Prefix]) -> Policy {
             format!("{}mbit", index + 1)
         };
         let mut written = crate::config::RuleConfig::new(rule.destination.to_string(), rate, rule.source);
-        written.service = rule.service.map(crate::config::text);
+        written.service = rule.service.map(crate::config::rare);
         config.rules.push(written);
         if Policy::try_from(&config).is_err() {
             config.rules.pop();

@@ -5,26 +5,44 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kept, Running, Trial};
+use super::{Kept, Running};
 use crate::config::{
     Config, DefaultsConfig, ExemptConfig, GroupConfig, InterfaceConfig, RuleConfig, ServiceConfig, Source,
     Text,
 };
 use crate::store::StoreError;
 
-/// `policy.toml` and `policy.next`: a configuration, and what `shaper set` and `shaper exempt` made.
+/// `policy.toml` and `policy.next`: a configuration but for its rules, and what `shaper set` and `shaper exempt` made.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RunningFile {
+    /// The file with the rules of the configuration; empty: there are none.
+    pub(super) rules: String,
+    pub(super) facts: Facts,
     interface: BTreeMap<Text, InterfaceConfig>,
     defaults: DefaultsConfig,
     exempt: ExemptConfig,
     kept_exempt: ExemptConfig,
     service: BTreeMap<Text, ServiceConfig>,
     group: BTreeMap<Text, GroupConfig>,
-    rule: Vec<RuleConfig>,
     kept: Vec<RuleConfig>,
     temporary: Vec<RuleConfig>,
+    aside: Vec<RuleConfig>,
+}
+
+/// What matters of all rules to a change of a single one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Facts {
+    /// Services that rules of the configuration are for, as written.
+    pub services: Vec<String>,
+    /// When the first rule of the configuration ends, in seconds after 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_end_unix_secs: Option<u64>,
+    /// Packets that `fq` must be able to hold for all rules.
+    pub limit_packets: u32,
+    /// Packets that `fq` must be able to hold in one flow.
+    pub flow_limit_packets: u32,
 }
 
 /// `rules.toml`: what `shaper set` and `shaper exempt` made, and what survives a reboot.
@@ -39,8 +57,8 @@ pub(super) struct KeptFile {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TrialFile {
-    deadline_unix_secs: u64,
-    before: RunningFile,
+    pub(super) deadline_unix_secs: u64,
+    pub(super) before: RunningFile,
 }
 
 /// `running` as one configuration, whoever wrote its parts: what `shaper apply` reads back as the same policy.
@@ -49,19 +67,27 @@ pub(super) struct TrialFile {
 ///
 /// If it cannot be written as text.
 pub fn as_configuration(running: &Running) -> Result<String, StoreError> {
-    let mut file = RunningFile::from(running);
-    let by_us = std::mem::take(&mut file.kept_exempt);
-    file.exempt.prefixes.extend(by_us.prefixes);
-    let by_us = file.kept.drain(..).chain(file.temporary.drain(..));
-    file.rule.extend(by_us);
-    let saved = SavedFile::from(file);
-    toml::to_string(&saved).map_err(|error| StoreError::Damaged {
+    let file = RunningFile::from(running);
+    let mut exempt = file.exempt;
+    exempt.prefixes.extend(file.kept_exempt.prefixes);
+    let saved = SavedFile {
+        interface: file.interface,
+        defaults: file.defaults,
+        exempt: Some(exempt).filter(|exempt| !exempt.prefixes.is_empty()),
+        service: file.service,
+        group: file.group,
+    };
+    let mut text = toml::to_string(&saved).map_err(|error| StoreError::Damaged {
         path: PathBuf::from("<stdout>"),
         reason: error.to_string(),
-    })
+    })?;
+    for source in [Source::Config, Source::Kept, Source::Temporary] {
+        text += &running.rules_text(source);
+    }
+    Ok(text)
 }
 
-/// A configuration without what would be empty.
+/// A configuration without its rules, and without what would be empty.
 #[derive(Debug, Serialize)]
 struct SavedFile {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -73,33 +99,21 @@ struct SavedFile {
     service: BTreeMap<Text, ServiceConfig>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     group: BTreeMap<Text, GroupConfig>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    rule: Vec<RuleConfig>,
-}
-
-impl From<RunningFile> for SavedFile {
-    fn from(file: RunningFile) -> Self {
-        Self {
-            interface: file.interface,
-            defaults: file.defaults,
-            exempt: Some(file.exempt).filter(|exempt| !exempt.prefixes.is_empty()),
-            service: file.service,
-            group: file.group,
-            rule: file.rule,
-        }
-    }
 }
 
 fn written_by(source: Source, rules: Vec<RuleConfig>) -> impl Iterator<Item = RuleConfig> {
     rules.into_iter().map(move |rule| rule.detached(source))
 }
 
-impl From<RunningFile> for Running {
-    fn from(file: RunningFile) -> Self {
-        let rules = written_by(Source::Config, file.rule)
+impl RunningFile {
+    /// As a configuration whose own rules are `configured`.
+    pub(super) fn with(self, configured: Vec<RuleConfig>) -> Running {
+        let file = self;
+        let rules = written_by(Source::Config, configured)
             .chain(written_by(Source::Kept, file.kept))
             .chain(written_by(Source::Temporary, file.temporary));
         let mut running = Config::of_rules(rules.collect());
+        running.aside = written_by(Source::Kept, file.aside).collect();
         running.interfaces = file.interface;
         running.defaults = file.defaults;
         running.exempt = vec![
@@ -127,37 +141,22 @@ impl From<KeptFile> for Kept {
     }
 }
 
-impl From<TrialFile> for Trial {
-    fn from(file: TrialFile) -> Self {
-        Self {
-            deadline_unix_secs: file.deadline_unix_secs,
-            before: file.before.into(),
-        }
-    }
-}
-
-impl From<&Trial> for TrialFile {
-    fn from(trial: &Trial) -> Self {
-        Self {
-            deadline_unix_secs: trial.deadline_unix_secs,
-            before: RunningFile::from(&trial.before),
-        }
-    }
-}
-
 impl From<&Running> for RunningFile {
+    /// But for the rules of the configuration, which stand in a file of their own.
     fn from(running: &Running) -> Self {
         let of = |source| running.rules_of(source).cloned().collect();
         Self {
+            rules: String::new(),
+            facts: Facts::default(),
             interface: running.interfaces.clone(),
             defaults: running.defaults.clone(),
             exempt: exempt_of(running, |source| source == Source::Config),
             kept_exempt: exempt_of(running, |source| source != Source::Config),
             service: running.services.iter().cloned().collect(),
             group: running.groups.iter().cloned().collect(),
-            rule: of(Source::Config),
             kept: of(Source::Kept),
             temporary: of(Source::Temporary),
+            aside: running.aside.clone(),
         }
     }
 }
@@ -166,7 +165,11 @@ impl From<&Running> for KeptFile {
     fn from(running: &Running) -> Self {
         Self {
             exempt: exempt_of(running, |source| source != Source::Config),
-            rule: running.rules_of(Source::Kept).cloned().collect(),
+            rule: running
+                .rules_of(Source::Kept)
+                .chain(&running.aside)
+                .cloned()
+                .collect(),
         }
     }
 }

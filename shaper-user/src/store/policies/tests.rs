@@ -28,7 +28,8 @@ fn running() -> Running {
 }
 
 fn summary(running: &Running) -> String {
-    toml::to_string(&RunningFile::from(running)).unwrap()
+    let file = toml::to_string(&RunningFile::from(running)).unwrap();
+    file + &running.rules_text(Source::Config)
 }
 
 #[test]
@@ -36,7 +37,7 @@ fn a_change_reads_back_whole_and_only_what_is_kept_survives() {
     let directory = directory();
     let (policies, lock) = policies(&directory);
     assert!(policies.running().unwrap().is_none() && !policies.has_next());
-    policies.announce(&lock, &running()).unwrap();
+    policies.announce(&lock, &running(), Facts::default()).unwrap();
     assert!(policies.has_next());
     assert_eq!(summary(&policies.next().unwrap().unwrap()), summary(&running()));
     policies.settle(&lock, &running()).unwrap();
@@ -60,9 +61,11 @@ fn a_change_reads_back_whole_and_only_what_is_kept_survives() {
 fn an_abandoned_change_leaves_what_ran() {
     let directory = directory();
     let (policies, lock) = policies(&directory);
-    policies.announce(&lock, &running()).unwrap();
+    policies.announce(&lock, &running(), Facts::default()).unwrap();
     policies.settle(&lock, &running()).unwrap();
-    policies.announce(&lock, &Running::default()).unwrap();
+    policies
+        .announce(&lock, &Running::default(), Facts::default())
+        .unwrap();
     policies.abandon(&lock).unwrap();
     assert_eq!(
         summary(&policies.running().unwrap().unwrap()),
@@ -75,7 +78,74 @@ fn an_abandoned_change_leaves_what_ran() {
 fn no_directory_is_made_for_rules_that_are_not_there() {
     let directory = directory();
     let (policies, lock) = policies(&directory);
-    policies.announce(&lock, &Running::default()).unwrap();
+    policies
+        .announce(&lock, &Running::default(), Facts::default())
+        .unwrap();
     policies.settle(&lock, &Running::default()).unwrap();
     assert!(!directory.path().join("state").exists());
+}
+
+/// Names of the files with rules.
+fn rules_files(directory: &Directory) -> Vec<String> {
+    let entries = std::fs::read_dir(directory.path().join("run")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("rules-")).collect()
+}
+
+#[test]
+fn a_change_of_other_rules_leaves_those_of_the_configuration_where_they_are() {
+    let directory = directory();
+    let (policies, lock) = policies(&directory);
+    policies.announce(&lock, &running(), Facts::default()).unwrap();
+    policies.settle(&lock, &running()).unwrap();
+    let file = rules_files(&directory);
+    let mut brief = policies.brief().unwrap().unwrap();
+    assert_eq!(brief.running.rules_of(Source::Config).count(), 0);
+    brief.running.rules[0].rate = crate::config::text("1mbit");
+    policies.announce_brief(&lock, &brief).unwrap();
+    policies.settle(&lock, &brief.running).unwrap();
+    let now = policies.running().unwrap().unwrap();
+    assert_eq!(now.rules.len(), 3);
+    assert_eq!(now.rules_of(Source::Kept).next().unwrap().rate.get_ref(), "1mbit");
+    assert_eq!(policies.kept().unwrap().rules[0].rate.get_ref(), "1mbit");
+    assert_eq!(rules_files(&directory), file);
+}
+
+#[test]
+fn rules_that_no_policy_names_are_removed_and_those_on_trial_are_not() {
+    let directory = directory();
+    let (policies, lock) = policies(&directory);
+    let trial = Trial {
+        deadline_unix_secs: 1,
+        before: running(),
+    };
+    policies.begin_trial(&lock, &trial).unwrap();
+    for _ in 0..3 {
+        policies.announce(&lock, &running(), Facts::default()).unwrap();
+        policies.settle(&lock, &running()).unwrap();
+    }
+    assert_eq!(rules_files(&directory).len(), 2);
+    assert_eq!(
+        summary(&policies.trial().unwrap().unwrap().before),
+        summary(&running())
+    );
+    policies.end_trial(&lock).unwrap();
+    assert_eq!(rules_files(&directory).len(), 1);
+    assert_eq!(
+        summary(&policies.running().unwrap().unwrap()),
+        summary(&running())
+    );
+    policies.forget(&lock).unwrap();
+    assert!(rules_files(&directory).is_empty());
+}
+
+#[test]
+fn rules_that_have_gone_are_missed() {
+    let directory = directory();
+    let (policies, lock) = policies(&directory);
+    policies.announce(&lock, &running(), Facts::default()).unwrap();
+    policies.settle(&lock, &running()).unwrap();
+    let file = directory.path().join("run").join(&rules_files(&directory)[0]);
+    std::fs::remove_file(file).unwrap();
+    assert!(matches!(policies.running(), Err(StoreError::Io { .. })));
 }
