@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: what a packet costs, written into docs/benchmarks.md.
+//! `cargo xtask bench`: what a packet costs, and what a million rules do, written into docs/benchmarks.md.
 //!
-//! The program `bench` of `shaper-tests` measures; this runs it in guests whose clock
-//! counts instructions, and on this machine, and makes a table of its lines.
+//! The program `bench` of `shaper-tests` measures packets; this runs it in guests whose clock
+//! counts instructions, and on this machine, and makes a table of its lines. The program `million` measures commands, on
+//! this machine alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -37,11 +38,19 @@ pub(crate) struct Options {
     /// Print the table and leave the page alone.
     #[arg(long)]
     dry_run: bool,
+    /// Only what a million rules cost on this machine; leaves the page alone.
+    #[arg(long, conflicts_with_all = ["kernel", "no_native"])]
+    million: bool,
 }
 
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let (shaper, bench, stack) = (build("shaper")?, build("bench")?, build("bench_stack")?);
+    if options.million {
+        let table = million(&shaper)?.to_markdown();
+        println!("\n{table}");
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut table = Table::default();
     for kernel in Kernel::ALL {
         if !options.kernel.is_empty() && !options.kernel.contains(&kernel) {
@@ -67,7 +76,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         print!("{text}");
         table.read(&text);
     }
-    let table = table.to_markdown();
+    let mut table = table.to_markdown();
+    if !options.no_native && process::is_root() {
+        table = format!("{table}\n{}", million(&shaper)?.to_markdown());
+    }
     println!("\n{table}");
     // A page with some of the kernels would look like a page with all of them.
     if !options.dry_run && options.kernel.is_empty() && !options.no_native {
@@ -75,6 +87,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         println!("bench: wrote {PAGE}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a million rules of each family cost on this machine.
+fn million(shaper: &Path) -> Result<Table> {
+    let million = build("million")?;
+    let mut table = Table::default();
+    for args in [&["1000000"][..], &["1000000", "v6"]] {
+        println!("bench: {} on this machine", args.join(" "));
+        let text = process::output(Command::new(&million).args(args).env("SHAPER_BIN", shaper))?;
+        print!("{text}");
+        ensure!(table.read(&text) > 0, "the benchmark printed no result");
+    }
+    Ok(table)
 }
 
 /// What the benchmarks print in a guest that has these programs.
@@ -119,13 +144,22 @@ impl Table {
             let Ok(result) = serde_json::from_str::<Value>(line) else {
                 continue;
             };
-            let (Some(kernel), Some(path)) = (result["kernel"].as_str(), result["path"].as_str()) else {
+            let text = |key: &str, other: &str| result[key].as_str().or_else(|| result[other].as_str());
+            let (Some(kernel), Some(path)) = (text("policy", "kernel"), text("command", "path")) else {
                 continue;
             };
-            let cell = match (&result["instructions"], &result["nanoseconds"]) {
-                (Value::Number(number), _) => number.to_string(),
-                (_, Value::Number(number)) => format!("{number} ns"),
-                _ => continue,
+            let units = [
+                ("instructions", ""),
+                ("nanoseconds", " ns"),
+                ("milliseconds", " ms"),
+                ("bytes", " bytes"),
+            ];
+            let number = |(key, unit): (&str, &str)| match &result[key] {
+                Value::Number(number) => Some(format!("{number}{unit}")),
+                _ => None,
+            };
+            let Some(cell) = units.into_iter().find_map(number) else {
+                continue;
             };
             for (known, name) in [(&mut self.kernels, kernel), (&mut self.paths, path)] {
                 if !known.iter().any(|known| known == name) {
@@ -187,6 +221,18 @@ mod tests {
         assert_eq!(
             table.to_markdown(),
             "| path | 6.1 | 6.12 | host |\n|---|---:|---:|---:|\n| miss | 140 | 141 |  |\n| paced |  |  | 52.5 ns |\n"
+        );
+    }
+
+    #[test]
+    fn what_commands_cost_is_a_table_with_a_column_for_each_policy() {
+        let mut table = Table::default();
+        let text = "{\"kernel\":\"host\",\"policy\":\"9 rules\",\"command\":\"set\",\"milliseconds\":7}\n\
+            {\"kernel\":\"host\",\"policy\":\"9 rules\",\"command\":\"memory\",\"bytes\":187}\n";
+        assert_eq!(table.read(text), 2);
+        assert_eq!(
+            table.to_markdown(),
+            "| path | 9 rules |\n|---|---:|\n| set | 7 ms |\n| memory | 187 bytes |\n"
         );
     }
 

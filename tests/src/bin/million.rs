@@ -1,0 +1,128 @@
+//! What a million rules cost: one JSON line for each thing that an operator does with them, and the kernel memory that they
+//! take. `million [RULES] [v6]`, as root; the program under test is `SHAPER_BIN`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use aya::maps::MapData;
+use shaper_tests::server::Server;
+
+const HEAD: &str = "[interface.eth0]\nenforcement = \"police\"\n";
+/// Changes of one rule, of which the median counts.
+const N_CHANGES: u32 = 5;
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let n_rules: u32 = args
+        .next()
+        .map_or(1_000_000, |text| text.parse().expect("a number of rules"));
+    let is_v6 = args.next().is_some();
+    let address = |n: u32| {
+        if is_v6 {
+            format!("2001:db8::{:x}:{:x}", n >> 16, n & 0xffff)
+        } else {
+            std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string()
+        }
+    };
+    let family = if is_v6 { "ipv6" } else { "ipv4" };
+    let bench = Bench {
+        server: Server::up(HEAD),
+        about: format!("{n_rules} {family} rules"),
+    };
+    let before = bench.kernel_bytes();
+
+    bench.server.configure(&configuration(n_rules, "10mbit", address));
+    bench.timed("check", &["check"]);
+    bench.timed("apply", &["apply"]);
+    let per_rule = (bench.kernel_bytes() - before) / u64::from(n_rules);
+    bench.report("kernel memory for each", "bytes", per_rule.into());
+    bench.timed("apply again, the same", &["apply"]);
+    bench.median("set, another rate", |n| {
+        vec!["set".into(), address(n_rules / 2 + n), "20mbit".into()]
+    });
+    bench.median("set, one more", |n| {
+        vec!["set".into(), address(n_rules + n), "20mbit".into()]
+    });
+    bench.median("get", |n| vec!["get".into(), address(n_rules / 3 + n)]);
+    bench.timed("list", &["list"]);
+    bench.timed("list --stats", &["list", "--stats", "--interval", "1ms"]);
+    bench.timed("unset", &["unset", &address(n_rules / 2)]);
+    bench.server.configure(&configuration(n_rules, "20mbit", address));
+    bench.timed("reload, every rate another", &["reload"]);
+    bench.timed("down", &["down"]);
+}
+
+fn configuration(n_rules: u32, rate: &str, address: impl Fn(u32) -> String) -> String {
+    let mut text = HEAD.to_owned();
+    for n in 0..n_rules {
+        let _ = write!(
+            text,
+            "[[rule]]\ndestination = \"{}\"\nrate = \"{rate}\"\n",
+            address(n)
+        );
+    }
+    text
+}
+
+struct Bench {
+    server: Server,
+    about: String,
+}
+
+impl Bench {
+    /// Runs a command that must succeed; how long it took.
+    fn millis(&self, args: &[&str]) -> u128 {
+        let begun = Instant::now();
+        self.server.ok(args);
+        begun.elapsed().as_millis()
+    }
+
+    fn timed(&self, what: &str, args: &[&str]) {
+        self.report(what, "milliseconds", self.millis(args));
+    }
+
+    fn median(&self, what: &str, args: impl Fn(u32) -> Vec<String>) {
+        let run = |n| {
+            let args = args(n);
+            self.millis(&args.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let mut times: Vec<u128> = (0..N_CHANGES).map(run).collect();
+        times.sort_unstable();
+        self.report(what, "milliseconds", times[times.len() / 2]);
+    }
+
+    fn report(&self, what: &str, unit: &str, number: u128) {
+        println!(
+            r#"{{"kernel":"host","policy":"{}","command":"{what}","{unit}":{number}}}"#,
+            self.about
+        );
+    }
+
+    /// What the kernel says that the pinned maps take.
+    fn kernel_bytes(&self) -> u64 {
+        map_bytes(&self.server.pins())
+    }
+}
+
+fn map_bytes(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).expect("shaper is up");
+    let bytes = entries.map(|entry| {
+        let path = entry.expect("shaper is up").path();
+        if path.is_dir() {
+            return map_bytes(&path);
+        }
+        MapData::from_pin(&path).map_or(0, |map| {
+            let info = format!(
+                "/proc/self/fdinfo/{}",
+                std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(map.fd()))
+            );
+            let info = fs::read_to_string(info).expect("the descriptor is open");
+            let line = info.lines().find_map(|line| line.strip_prefix("memlock:"));
+            line.and_then(|bytes| bytes.trim().parse::<u64>().ok())
+                .expect("the kernel tells")
+        })
+    });
+    bytes.sum()
+}
