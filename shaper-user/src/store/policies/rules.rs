@@ -28,7 +28,12 @@ impl RulesFiles {
         if text.is_empty() {
             return Ok(String::new());
         }
-        let last = self.numbers()?.into_iter().max().unwrap_or(0);
+        let last = self
+            .names()?
+            .iter()
+            .filter_map(|name| number(name))
+            .max()
+            .unwrap_or(0);
         let name = name(last + 1);
         write_text(&self.directory.join(&name), &text)?;
         Ok(name)
@@ -64,26 +69,27 @@ impl RulesFiles {
 
     /// Removes all files but those `in_use`; whatever cannot be removed stays.
     pub(super) fn remove_all_but(&self, in_use: &[String]) {
-        for number in self.numbers().unwrap_or_default() {
-            let name = name(number);
-            if !in_use.contains(&name) {
+        for name in self.names().unwrap_or_default() {
+            // Also what a command that was killed has not finished.
+            let is_ours = number(name.strip_suffix(".tmp").unwrap_or(&name)).is_some();
+            if is_ours && !in_use.contains(&name) {
                 let _ = fs::remove_file(self.directory.join(name));
             }
         }
     }
 
-    fn numbers(&self) -> Result<Vec<u64>, StoreError> {
+    fn names(&self) -> Result<Vec<String>, StoreError> {
         let entries = match fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(StoreError::io("read", &self.directory)(error)),
         };
-        let mut numbers = Vec::new();
+        let mut names = Vec::new();
         for entry in entries {
             let entry = entry.map_err(StoreError::io("read", &self.directory))?;
-            numbers.extend(entry.file_name().to_str().and_then(number));
+            names.extend(entry.file_name().into_string().ok());
         }
-        Ok(numbers)
+        Ok(names)
     }
 }
 

@@ -129,6 +129,8 @@ fn rules_that_no_policy_names_are_removed_and_those_on_trial_are_not() {
         summary(&policies.trial().unwrap().unwrap().before),
         summary(&running())
     );
+    // What a command that was killed left behind.
+    std::fs::write(directory.path().join("run/rules-9.toml.tmp"), "half a ru").unwrap();
     policies.end_trial(&lock).unwrap();
     assert_eq!(rules_files(&directory).len(), 1);
     assert_eq!(
