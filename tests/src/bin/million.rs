@@ -1,8 +1,10 @@
 //! What a million rules cost: one JSON line for each thing that an operator does with them, and the kernel memory that they
 //! take. `million [RULES] [v6]`, as root; the program under test is `SHAPER_BIN`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Instant;
 
@@ -102,27 +104,29 @@ impl Bench {
 
     /// What the kernel says that the pinned maps take.
     fn kernel_bytes(&self) -> u64 {
-        map_bytes(&self.server.pins())
+        let mut maps = BTreeMap::new();
+        add_maps(&self.server.pins(), &mut maps);
+        maps.values().sum()
     }
 }
 
-fn map_bytes(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).expect("shaper is up");
-    let bytes = entries.map(|entry| {
+/// Adds the maps pinned below `directory`, by their ids: the tables in force have two pins each.
+fn add_maps(directory: &Path, maps: &mut BTreeMap<u64, u64>) {
+    for entry in fs::read_dir(directory).expect("shaper is up") {
         let path = entry.expect("shaper is up").path();
         if path.is_dir() {
-            return map_bytes(&path);
-        }
-        MapData::from_pin(&path).map_or(0, |map| {
-            let info = format!(
-                "/proc/self/fdinfo/{}",
-                std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(map.fd()))
-            );
+            add_maps(&path, maps);
+        } else if let Ok(map) = MapData::from_pin(&path) {
+            let info = format!("/proc/self/fdinfo/{}", map.fd().as_fd().as_raw_fd());
             let info = fs::read_to_string(info).expect("the descriptor is open");
-            let line = info.lines().find_map(|line| line.strip_prefix("memlock:"));
-            line.and_then(|bytes| bytes.trim().parse::<u64>().ok())
-                .expect("the kernel tells")
-        })
-    });
-    bytes.sum()
+            let number = |key: &str| -> Option<u64> {
+                let line = info.lines().find_map(|line| line.strip_prefix(key));
+                line?.trim().parse().ok()
+            };
+            // A link or a program has no such number.
+            if let Some(id) = number("map_id:") {
+                maps.insert(id, number("memlock:").expect("the kernel tells"));
+            }
+        }
+    }
 }
