@@ -7,6 +7,7 @@
     reason = "whatever goes wrong here fails the test that asked for it; traffic is sent for its effect"
 )]
 
+pub mod alone;
 pub mod changes;
 pub mod disturbed;
 pub mod entries;

@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use force::{facts, put_in_force};
 
 use super::sources::{add_kept, configuration_or_none, policy};
+use super::trial::LONGEST_TRIAL;
 use super::{Context, Failure};
 use crate::config::{Config, RuleConfig, Source};
 use crate::dataplane::{Applied, Dataplane, DataplaneError};
@@ -50,10 +51,7 @@ impl Change {
             finish(&lock, &policies, context)?;
         }
         let change = Self { lock, policies };
-        if change
-            .trial()?
-            .is_some_and(|trial| Deadline(trial.deadline_unix_secs).is_over(now()))
-        {
+        if change.trial()?.is_some_and(|trial| is_due(&trial)) {
             change.take_back(context)?;
         }
         Ok(change)
@@ -233,6 +231,14 @@ pub(crate) fn now() -> Deadline {
     Deadline(now.as_secs())
 }
 
+/// Whether a change on trial is to be taken back: its time is over, or further away than any trial lasts, because the
+/// clock was set back.
+fn is_due(trial: &Trial) -> bool {
+    let now = now();
+    let latest = now.0.saturating_add(LONGEST_TRIAL.as_secs());
+    Deadline(trial.deadline_unix_secs).is_over(now) || trial.deadline_unix_secs > latest
+}
+
 /// `config` without the rules whose deadline has passed.
 pub(crate) fn in_time(mut config: Config) -> Config {
     let now = now();
@@ -283,11 +289,11 @@ fn finish(lock: &Lock, policies: &Policies, context: &Context) -> anyhow::Result
 /// that nobody confirmed in time is taken back.
 pub(crate) fn running(context: &Context) -> anyhow::Result<Running> {
     let policies = Policies::new(&context.paths);
-    let is_due = || -> anyhow::Result<bool> {
+    let is_due_now = || -> anyhow::Result<bool> {
         let trial = policies.trial()?;
-        Ok(trial.is_some_and(|trial| Deadline(trial.deadline_unix_secs).is_over(now())))
+        Ok(trial.as_ref().is_some_and(is_due))
     };
-    if policies.has_next() || is_due()? {
+    if policies.has_next() || is_due_now()? {
         return Change::begin_in_trial(context)?.running(context);
     }
     let Some(running) = policies.running()? else {

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-use super::{Context, Format, Verbosity};
+use super::{Context, Failure, Format, Verbosity};
 use super::{
     apply, check, completions, confirm, diff, doctor, down, exempt, get, import, kernel_log, list, man,
     monitor, reload, save, set, status, unset, up, watch,
@@ -159,6 +159,7 @@ impl Cli {
 
     /// Runs the command; results go to `out`.
     pub(super) fn run(&self, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+        refuse_relative(&context.paths)?;
         match &self.command {
             Command::List(args) => list::run(args, context, out),
             Command::Get(args) => get::run(args, context, out),
@@ -183,4 +184,23 @@ impl Cli {
             Command::KernelLog(args) => kernel_log::run(args, context, out),
         }
     }
+}
+
+/// A place that depends on where a command was started is another one for the monitor and after a reboot.
+fn refuse_relative(paths: &Paths) -> Result<(), Failure> {
+    for (option, path) in [
+        ("--bpffs-dir", &paths.bpffs),
+        ("--run-dir", &paths.run),
+        ("--state-dir", &paths.state),
+    ] {
+        if !path.is_absolute() {
+            return Err(Failure::Usage {
+                message: format!("`{}` is no absolute path", path.display()),
+                hint: Some(format!(
+                    "begin {option} (or its environment variable) with a slash"
+                )),
+            });
+        }
+    }
+    Ok(())
 }

@@ -64,6 +64,8 @@ struct Monitor<'a> {
     started: Instant,
     /// When systemd last heard of us; `None` before the first look that succeeded.
     told: Option<Instant>,
+    /// Whether it was said that systemd cannot be told.
+    is_unheard: bool,
     /// When expiry may be tried again.
     expiry: Retry,
     /// When clients that are gone were looked for.
@@ -84,6 +86,7 @@ impl<'a> Monitor<'a> {
             notify: Notify::from_environment()?,
             started: Instant::now(),
             told: None,
+            is_unheard: false,
             expiry: Retry::default(),
             aged: Instant::now(),
             n_failed: 0,
@@ -93,6 +96,8 @@ impl<'a> Monitor<'a> {
 
     /// Once, for scripts and tests.
     fn once(&mut self) -> anyhow::Result<()> {
+        // Whatever stands in the way of a look is the answer.
+        self.observer.look()?;
         let is_seen = self.look();
         if let Some(repair) = self.state.repair(self.started.elapsed()) {
             let outcome = repair::carry_out(self.context, &repair);
@@ -180,8 +185,13 @@ impl<'a> Monitor<'a> {
         let ready = if self.told.is_none() { "READY=1\n" } else { "" };
         let lines = format!("{ready}WATCHDOG=1\nSTATUS={n_interfaces} interfaces, {n_bad} degraded\n");
         match self.notify.send(&lines) {
-            Ok(()) => self.told = Some(Instant::now()),
-            Err(error) => self.context.note(format_args!("cannot tell systemd: {error}")),
+            Ok(()) => (self.told, self.is_unheard) = (Some(Instant::now()), false),
+            Err(_) if self.is_unheard => {}
+            Err(error) => {
+                self.is_unheard = true;
+                self.context
+                    .note(format_args!("cannot tell systemd, and goes on trying: {error}"));
+            }
         }
     }
 

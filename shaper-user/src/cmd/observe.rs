@@ -8,7 +8,7 @@ use super::Context;
 use super::change::{has_ended, now, running};
 use super::sources::policy;
 use crate::config::RuleConfig;
-use crate::dataplane::{self, Attached, Dataplane, DataplaneError, Done, InterfaceStatus};
+use crate::dataplane::{self, Attached, Dataplane, DataplaneError, Done, InterfaceStatus, Problem};
 use crate::monitor::{Observation, Seen, Wanted};
 use crate::store::Policies;
 
@@ -129,6 +129,18 @@ pub(super) fn lacking(
         .collect()
 }
 
+/// How `interface` is attached otherwise than the policy says.
+pub(super) fn otherwise(wanted: &Wanted, interface: &InterfaceStatus) -> Option<Problem> {
+    let name = &interface.name;
+    let is_wanted = !wanted.present(std::slice::from_ref(name)).is_empty();
+    let differs = wanted.policed([name]).contains(name) != interface.is_policed
+        || wanted.overhead(name) != interface.overhead;
+    (is_wanted && differs).then(|| Problem {
+        what: "it is attached with another enforcement or overhead than the policy says".to_owned(),
+        remedy: "run `shaper reload`".to_owned(),
+    })
+}
+
 fn seen(interface: InterfaceStatus) -> Seen {
     let is_missing = interface.position.is_none() || interface.n_fq < interface.n_queues;
     // A program before ours stays there whatever we attach, and only its owner knows why.
@@ -160,7 +172,6 @@ pub(super) fn describe(attached: &Attached) -> Option<String> {
 mod tests {
     use super::*;
     use crate::config::{Config, InterfaceConfig, text};
-    use crate::dataplane::Problem;
     use crate::policy::Policy;
 
     fn wanted(names: &[&str]) -> Wanted {

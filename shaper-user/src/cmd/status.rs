@@ -9,14 +9,15 @@ use shaper_common::outcome::Outcome;
 use shaper_common::pacing;
 
 use super::change::running;
-use super::observe::{is_forgotten, lacking};
+use super::observe::{is_forgotten, lacking, otherwise};
 use super::sources::{unset_command, written_target};
 use super::{Context, Failure, Format};
-use crate::dataplane::{self, Dataplane, InterfaceStatus};
+use crate::dataplane::{self, Dataplane, InterfaceStatus, Problem};
 use crate::monitor::Wanted;
 use crate::policy::tables::{Entry, Tables};
 use crate::policy::{FqNeeds, Policy};
 use crate::stats::Snapshot;
+use crate::store::Policies;
 use crate::view::json;
 use crate::view::status::{InterfaceRow, Status};
 
@@ -32,12 +33,16 @@ pub(crate) struct Args {
 const INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
-    let dataplane = Dataplane::open(&context.paths)?;
+    let dataplane = Dataplane::open(&context.paths)
+        .map_err(|error| dataplane::of_another_layout(error, &context.paths))?;
     let running = running(context)?;
     let policy = Policy::try_from(&running)?;
     let wanted = Wanted::of(&policy);
     let mut interfaces = dataplane.interfaces()?;
     interfaces.retain(|interface| !is_forgotten(&wanted, interface));
+    for interface in &mut interfaces {
+        interface.problems.extend(otherwise(&wanted, interface));
+    }
     let lacking = lacking(&wanted, &dataplane::interface_names()?, &interfaces);
     let is_wanted =
         |row: &InterfaceRow| context.interfaces.is_empty() || context.interfaces.contains(&row.name);
@@ -78,7 +83,10 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     let tables = Tables::from(&policy);
     let is_paced = status.interfaces.iter().any(|row| !row.is_policed);
     status.is_fq_capped = is_paced && FqNeeds::from(&tables).is_capped;
-    if !tables.means_the_same_as(&dataplane.entries()?) {
+    let (in_force, flaws) = dataplane.inspect()?;
+    status.problems.extend(flaws.into_iter().map(told));
+    status.problems.extend(not_kept(context)?);
+    if !tables.means_the_same_as(&in_force) {
         status.problems.push((
             "the kernel holds other rules than those that `shaper list` shows".to_owned(),
             "run `shaper reload`".to_owned(),
@@ -101,6 +109,10 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     Ok(())
 }
 
+fn told(problem: Problem) -> (String, String) {
+    (problem.what, problem.remedy)
+}
+
 fn row(interface: InterfaceStatus) -> InterfaceRow {
     InterfaceRow {
         name: interface.name,
@@ -110,12 +122,29 @@ fn row(interface: InterfaceStatus) -> InterfaceRow {
         n_fq: interface.n_fq,
         n_queues: interface.n_queues,
         fq_drops: interface.fq_drops,
-        problems: interface
-            .problems
-            .into_iter()
-            .map(|problem| (problem.what, problem.remedy))
-            .collect(),
+        problems: interface.problems.into_iter().map(told).collect(),
     }
+}
+
+/// Whether the next boot finds what `shaper set` made.
+fn not_kept(context: &Context) -> anyhow::Result<Option<(String, String)>> {
+    let policies = Policies::new(&context.paths);
+    // What is on trial is not kept yet.
+    let (Some(brief), false) = (policies.brief()?, policies.has_trial()) else {
+        return Ok(None);
+    };
+    let why = match policies.keeps(&brief.running) {
+        Ok(true) => return Ok(None),
+        Ok(false) => "differs from what runs".to_owned(),
+        Err(error) => format!("cannot be used: {error}"),
+    };
+    Ok(Some((
+        format!(
+            "`{}` {why}: a reboot would not bring the same rules back",
+            policies.kept_path().display()
+        ),
+        "look into it and move it away; the next `shaper set` writes it anew".to_owned(),
+    )))
 }
 
 /// What the counters say.

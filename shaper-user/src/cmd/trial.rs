@@ -17,14 +17,14 @@ use crate::policy::deadline::parse_span;
 use crate::store::Policies;
 
 /// Longest time that a change may wait to be confirmed.
-const MAX: Duration = Duration::from_hours(24);
+pub(super) const LONGEST_TRIAL: Duration = Duration::from_hours(24);
 /// How often it is looked for a confirmation.
 const STEP: Duration = Duration::from_millis(100);
 
 /// Reads the value of `--try`.
 pub(super) fn span(text: &str) -> Result<Duration, Failure> {
     let span = parse_span(text).map_err(PolicyError::from)?;
-    if span <= MAX {
+    if span <= LONGEST_TRIAL {
         return Ok(span);
     }
     Err(Failure::Usage {

@@ -128,13 +128,11 @@ impl Dataplane {
             let wanted = InterfaceRecord {
                 hook: present.hook,
                 made_clsact: present.made_clsact,
+                tag: present.tag.clone(),
                 ..target.wanted.clone()
             };
             let is_chosen = choice.is_none_or(|hook| hook == present.hook);
-            if is_chosen
-                && wanted == *present
-                && links::position(netlink, &self.pins, &target.device, present.hook)?.is_some()
-            {
+            if is_chosen && wanted == *present && self.is_running(netlink, &target.device, present)? {
                 target.wanted = wanted;
                 return Ok(());
             }
@@ -174,6 +172,7 @@ impl Dataplane {
             let mut done = Done::Nothing;
             if let Some(ebpf) = &mut target.program {
                 let fd = program::descriptor(ebpf)?;
+                target.wanted.tag = program::tag(fd)?;
                 if let Some(other) = self.adopt(&name)? {
                     undo.adopted.push((name.clone(), other));
                 }

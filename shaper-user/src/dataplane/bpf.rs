@@ -22,14 +22,6 @@ pub(super) struct MapInfo {
     pub(super) flags: u32,
 }
 
-/// What the kernel says of a program.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ProgramInfo {
-    pub(super) kind: u32,
-    pub(super) id: u32,
-}
-
 /// One `bpf` system call.
 ///
 /// # Safety
@@ -111,15 +103,23 @@ struct InfoAttr {
 /// `T` must be plain old data that begins like the kernel's structure for this sort of descriptor.
 pub(super) unsafe fn info<T: Default>(fd: BorrowedFd<'_>) -> io::Result<T> {
     let mut info = T::default();
+    // SAFETY: the caller's; what is asked for holds no address.
+    unsafe { fill(fd, &mut info) }?;
+    Ok(info)
+}
+
+/// # Safety
+///
+/// As for [`info`], and every address in `info` must be valid for as much as `info` says.
+pub(super) unsafe fn fill<T>(fd: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
     #[expect(clippy::cast_possible_truncation, reason = "a structure of a few words")]
     let mut attr = InfoAttr {
         fd: raw(fd),
         len: size_of::<T>() as u32,
-        info: &raw mut info as u64,
+        info: std::ptr::from_mut(info) as u64,
     };
-    // SAFETY: the kernel writes at most `len` bytes into `info`.
-    unsafe { call(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
-    Ok(info)
+    // SAFETY: the kernel writes at most `len` bytes into `info`; the caller vouches for the rest.
+    unsafe { call(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }.map(drop)
 }
 
 /// Describes the map behind `fd`; an error when it is something else.
@@ -130,11 +130,21 @@ pub(super) fn map_info(fd: BorrowedFd<'_>) -> io::Result<MapInfo> {
     unsafe { info(fd) }
 }
 
-/// Describes the program behind `fd`; an error when it is something else.
-pub(super) fn program_info(fd: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
-    expect_kind(fd, "bpf-prog")?;
-    // SAFETY: `ProgramInfo` is the beginning of `bpf_prog_info`.
-    unsafe { info(fd) }
+/// The beginning of `bpf_map_info`, with the map's name.
+#[repr(C)]
+#[derive(Default)]
+struct NamedMapInfo {
+    info: MapInfo,
+    name: [u8; 16],
+}
+
+/// The name of the map behind `fd`, cut to what the kernel keeps.
+pub(super) fn map_name(fd: BorrowedFd<'_>) -> io::Result<String> {
+    expect_kind(fd, "bpf-map")?;
+    // SAFETY: `NamedMapInfo` is the beginning of `bpf_map_info`.
+    let named: NamedMapInfo = unsafe { info(fd) }?;
+    let len = named.name.iter().position(|byte| *byte == 0).unwrap_or(16);
+    Ok(String::from_utf8_lossy(&named.name[..len]).into_owned())
 }
 
 pub(super) fn expect_kind(fd: BorrowedFd<'_>, kind: &str) -> io::Result<()> {

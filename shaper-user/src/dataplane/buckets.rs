@@ -127,6 +127,25 @@ impl Buckets {
         Ok(chunks)
     }
 
+    /// Why packets are charged elsewhere than in what is pinned; `None` if they are not.
+    pub(super) fn flaw(&self, chunks: &Chunks) -> Result<Option<String>, DataplaneError> {
+        for number in 0..chunks.0.len() {
+            let name = pin_name(number);
+            let refused = |error| DataplaneError::kernel(format!("look at the pin {name}"), error);
+            let Some(fd) = self.pins.open(&name)? else {
+                continue;
+            };
+            let pinned = bpf::map_info(fd.as_fd()).map_err(refused)?.id;
+            let index = u32::try_from(number).unwrap_or(u32::MAX);
+            if self.outer.get(&index).map_err(refused)? != Some(pinned) {
+                return Ok(Some(format!(
+                    "packets are charged in other buckets than those of the pin {name}"
+                )));
+            }
+        }
+        Ok(None)
+    }
+
     /// The bucket `number` as it is at this moment, without the rest.
     pub(super) fn read_one(&self, number: u32) -> Result<Bucket, DataplaneError> {
         let (chunk, index) = position(number);

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
-use super::error::DataplaneError;
+use super::error::{DataplaneError, NOT_A_DIRECTORY};
 
 /// `BPF_FS_MAGIC`.
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
@@ -44,7 +44,7 @@ pub(super) fn check_directory(path: &Path) -> Result<(), DataplaneError> {
     // SAFETY: takes no argument and cannot fail.
     let user = unsafe { libc::geteuid() };
     if !metadata.is_dir() {
-        return unsafe_because("it is not a directory".into());
+        return unsafe_because(NOT_A_DIRECTORY.into());
     }
     // To somebody else, what root has made is not dangerous but out of reach.
     if metadata.uid() == 0 && user != 0 {

@@ -5,12 +5,23 @@ use std::path::PathBuf;
 
 use crate::store::StoreError;
 
+/// What is wrong with a pin that is not there.
+pub(super) const MISSING: &str = "it is missing";
+/// What is wrong with what stands where a directory should.
+pub(super) const NOT_A_DIRECTORY: &str = "it is not a directory";
+
 /// Why the kernel's state could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DataplaneError {
     /// Nothing is pinned.
     #[error("shaper is not up")]
     NotUp,
+    /// Only pins of another layout are there.
+    #[error("what stands in `{path}` is of another version of shaper, and not known to this one")]
+    OtherLayout {
+        /// The directory of the other layout.
+        path: PathBuf,
+    },
     /// The caller may not do this.
     #[error("not permitted to {action}")]
     Privilege {
@@ -167,7 +178,7 @@ impl DataplaneError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotUp => "not_up",
+            Self::NotUp | Self::OtherLayout { .. } => "not_up",
             Self::Privilege { .. } => "privilege",
             Self::NoBpffs { .. } => "no_bpffs",
             Self::UnsafeDirectory { .. } => "unsafe_directory",
@@ -193,13 +204,20 @@ impl DataplaneError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::OtherLayout { .. } => "`shaper up` takes over what it has attached, and replaces the rest".into(),
             Self::NotUp => "start it with `shaper up -i IFACE`".into(),
             Self::Privilege { .. } => "run as root, or with CAP_BPF and CAP_NET_ADMIN".into(),
             Self::NoBpffs { .. } => {
                 "mount one with `mount -t bpf bpf /sys/fs/bpf` (`ip netns exec` hides it: use `nsenter --net=` there)"
                     .into()
             }
+            Self::UnsafeDirectory { path, problem } if problem == NOT_A_DIRECTORY => {
+                format!("look at it, then remove it: `rm {}`", path.display())
+            }
             Self::UnsafeDirectory { path, .. } => format!("make it yours alone: `chmod 700 {0}`, `chown root {0}`", path.display()),
+            Self::ForeignPin { problem, .. } if problem == MISSING => {
+                "`shaper down`, then `shaper up`: nothing is limited in between, and buckets begin anew".into()
+            }
             Self::ForeignPin { path, .. } => format!(
                 "`shaper down` removes what shaper knows; if the pin is not shaper's, remove it with `rm {}`",
                 path.display()

@@ -24,14 +24,14 @@ impl Filter {
 
     /// Lets packets to this destination through to the search, if the key is of an exact one.
     pub(super) fn set(&self, slot: u32, key: &TableKey) {
-        let bit = match key {
-            TableKey::Exact4(key) => bit4(u32::from_ne_bytes(key.address)),
-            TableKey::Exact6(key) => bit6(key.address),
-            TableKey::Prefix4(..) | TableKey::Prefix6(..) | TableKey::Any => return,
-        };
-        let (byte, value) = position(bit);
-        let index = slot as usize * FILTER_BYTES + byte;
-        self.0.write(index, self.0.read(index) | value);
+        if let Some((index, value)) = place(slot, key) {
+            self.0.write(index, self.0.read(index) | value);
+        }
+    }
+
+    /// Whether packets to this destination get through to the search.
+    pub(super) fn has(&self, slot: u32, key: &TableKey) -> bool {
+        place(slot, key).is_none_or(|(index, value)| self.0.read(index) & value != 0)
     }
 
     /// Makes the filter of a slot that no packet uses anew.
@@ -41,4 +41,15 @@ impl Filter {
             self.set(slot, key);
         }
     }
+}
+
+/// Byte and bit of an exact destination.
+fn place(slot: u32, key: &TableKey) -> Option<(usize, u8)> {
+    let bit = match key {
+        TableKey::Exact4(key) => bit4(u32::from_ne_bytes(key.address)),
+        TableKey::Exact6(key) => bit6(key.address),
+        TableKey::Prefix4(..) | TableKey::Prefix6(..) | TableKey::Any => return None,
+    };
+    let (byte, value) = position(bit);
+    Some((slot as usize * FILTER_BYTES + byte, value))
 }

@@ -3,7 +3,6 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::bpf;
 use super::clsact;
 use super::device::Device;
 use super::error::DataplaneError;
@@ -22,15 +21,6 @@ pub(super) struct Link {
     pub(super) is_first: bool,
 }
 
-/// Where our program runs on an interface, as the kernel tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) program_id: u32,
-    /// Counting from one.
-    pub(super) place: usize,
-    pub(super) n_programs: usize,
-}
-
 /// Attaches `program`, in place of the one that may be there. Without a `choice` of hook by tcx, else by clsact.
 pub(super) fn attach(
     netlink: &mut Netlink,
@@ -46,9 +36,9 @@ pub(super) fn attach(
         _ => attach_tcx(pins, device, program)?,
     };
     if let Some(is_first) = by_tcx {
-        if let Some(before) = before.filter(|before| before.hook == Hook::Clsact) {
-            clsact::detach(netlink, device.ifindex, before.made_clsact)?;
-        }
+        // Whether the books know of it or not: a packet is not to be charged twice.
+        let made_clsact = before.is_some_and(|before| before.made_clsact);
+        clsact::detach(netlink, device.ifindex, made_clsact)?;
         return Ok(Link {
             hook: Hook::Tcx,
             made_clsact: false,
@@ -129,58 +119,4 @@ pub(super) fn detach(
         }
     }
     pins.take_away(&program_pin(interface))
-}
-
-/// Where the program pinned for `device` runs, if it does.
-pub(super) fn position(
-    netlink: &mut Netlink,
-    pins: &Pins,
-    device: &Device,
-    hook: Hook,
-) -> Result<Option<Position>, DataplaneError> {
-    let Some(program_id) = pinned_program(pins, &device.name)? else {
-        return Ok(None);
-    };
-    let ids = match hook {
-        Hook::Tcx => {
-            let link = pins.open(&link_pin(&device.name))?;
-            let info = link.and_then(|link| tcx::link_info(link.as_fd()).ok());
-            if info.is_none_or(|info| info.ifindex != device.ifindex || info.program_id != program_id) {
-                return Ok(None);
-            }
-            let hook = tcx::query(device.ifindex).map_err(|error| {
-                DataplaneError::kernel(format!("list the programs on `{}`", device.name), error)
-            })?;
-            hook.program_ids
-        }
-        Hook::Clsact => {
-            let filters = clsact::egress(netlink, device.ifindex)?;
-            if !filters
-                .iter()
-                .any(|filter| filter.is_ours() && filter.program_id == program_id)
-            {
-                return Ok(None);
-            }
-            filters.iter().map(|filter| filter.program_id).collect()
-        }
-    };
-    let place = ids.iter().position(|id| *id == program_id);
-    Ok(place.map(|place| Position {
-        program_id,
-        place: place + 1,
-        n_programs: ids.len(),
-    }))
-}
-
-/// The id of the program pinned for an interface.
-pub(super) fn pinned_program(pins: &Pins, interface: &str) -> Result<Option<u32>, DataplaneError> {
-    let name = program_pin(interface);
-    let Some(program) = pins.open(&name)? else {
-        return Ok(None);
-    };
-    let info = bpf::program_info(program.as_fd()).map_err(|error| DataplaneError::ForeignPin {
-        path: pins.path(&name),
-        problem: error.to_string(),
-    })?;
-    Ok(Some(info.id))
 }

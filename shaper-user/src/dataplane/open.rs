@@ -9,7 +9,7 @@ use super::Dataplane;
 use super::bpf::{self, MapInfo};
 use super::buckets::Buckets;
 use super::clients::Clients;
-use super::error::DataplaneError;
+use super::error::{DataplaneError, MISSING};
 use super::filter::Filter;
 use super::maps::{Map, difference};
 use super::pins::{self, Pins, Root};
@@ -36,6 +36,8 @@ impl Dataplane {
     /// What makes the pins unusable, or the kernel's refusal; then nothing was changed.
     pub fn create_or_open(paths: &Paths) -> Result<(Self, bool), DataplaneError> {
         let root = Root::create(&paths.bpffs)?;
+        // What cannot be used is refused before anything is made beside it.
+        root.others()?;
         if let Some(pins) = root.pins()? {
             return Ok((Self::check(root, pins, paths)?, false));
         }
@@ -123,6 +125,18 @@ impl Dataplane {
         })
     }
 
+    /// The numbers of the pinned maps that every program uses.
+    pub(super) fn map_ids(&self) -> Result<Vec<u32>, DataplaneError> {
+        let used = PINNED_MAPS.into_iter().filter(|name| *name != names::META);
+        used.map(|name| {
+            let fd = open_checked(&self.pins, &self.definitions, name)?;
+            let info = bpf::map_info(fd.as_fd());
+            info.map(|info| info.id)
+                .map_err(|error| DataplaneError::kernel(format!("look at the map {name}"), error))
+        })
+        .collect()
+    }
+
     /// Says in the pins which object was loaded last.
     pub(super) fn say_build_id(&self) -> Result<(), DataplaneError> {
         let says = Meta {
@@ -133,6 +147,27 @@ impl Dataplane {
         self.meta
             .put(&0, &says)
             .map_err(|error| DataplaneError::kernel("write the map META", error))
+    }
+}
+
+/// `error`, or what is there instead if it says that nothing is.
+#[must_use]
+pub fn of_another_layout(error: DataplaneError, paths: &Paths) -> DataplaneError {
+    let find = || -> Result<Option<Pins>, DataplaneError> {
+        let root = Root::open(&paths.bpffs)?;
+        Ok(root
+            .map(|root| root.others())
+            .transpose()?
+            .and_then(|others| others.into_iter().next()))
+    };
+    match error {
+        DataplaneError::NotUp => match find() {
+            Ok(Some(other)) => DataplaneError::OtherLayout {
+                path: other.dir().to_owned(),
+            },
+            _ => DataplaneError::NotUp,
+        },
+        error => error,
     }
 }
 
@@ -155,11 +190,17 @@ fn open_checked(pins: &Pins, definitions: &Definitions, name: &str) -> Result<Ow
         path: pins.path(name),
         problem,
     };
-    let fd = pins.open(name)?.ok_or_else(|| foreign("it is missing".into()))?;
+    let fd = pins.open(name)?.ok_or_else(|| foreign(MISSING.into()))?;
     let found: MapInfo = bpf::map_info(fd.as_fd()).map_err(|error| foreign(error.to_string()))?;
-    match difference(&found, &definitions.get(name).map) {
-        None => Ok(fd),
-        Some(problem) => Err(foreign(problem)),
+    if let Some(problem) = difference(&found, &definitions.get(name).map) {
+        return Err(foreign(problem));
+    }
+    // Maps of maps are all of one shape.
+    let says = bpf::map_name(fd.as_fd()).map_err(|error| foreign(error.to_string()))?;
+    if says == name {
+        Ok(fd)
+    } else {
+        Err(foreign(format!("it is the map {says}")))
     }
 }
 

@@ -112,6 +112,7 @@ impl Root {
             })
             .collect();
         others.sort_by(|a, b| a.dir.cmp(&b.dir));
+        others.iter().try_for_each(|other| check_directory(&other.dir))?;
         Ok(others)
     }
 
@@ -122,6 +123,11 @@ impl Root {
 }
 
 impl Pins {
+    /// Where they stand.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where a pin stands or will stand.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
@@ -130,6 +136,16 @@ impl Pins {
     /// Opens a pin, if it is there.
     pub(super) fn open(&self, name: &str) -> Result<Option<OwnedFd>, DataplaneError> {
         let path = self.path(name);
+        // The kernel would follow a link, wherever it leads.
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if !metadata.is_file() => {
+                return Err(DataplaneError::ForeignPin {
+                    path,
+                    problem: "it is no pin, but a link or a directory".into(),
+                });
+            }
+            _ => {}
+        }
         match bpf::open_pin(&path) {
             Ok(fd) => Ok(Some(fd)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -204,6 +220,7 @@ impl Pins {
         if fs::symlink_metadata(&self.dir).is_err() {
             return Ok(());
         }
+        check_directory(&self.dir)?;
         // Programs and links first: no packet meets a policy that is half gone.
         let mut names = self.names()?;
         names.sort_by_key(|name| !(name.starts_with("link_") || name.starts_with("prog_")));

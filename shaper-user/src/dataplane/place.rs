@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::bpf;
-use super::error::DataplaneError;
+use super::error::{DataplaneError, MISSING};
 use super::maps::Map;
 use super::pins::Pins;
 
@@ -43,7 +43,7 @@ impl Place<'_> {
     pub(super) fn open(&self) -> Result<Option<OwnedFd>, DataplaneError> {
         let Some(id) = self.id()? else { return Ok(None) };
         let problem = match self.pins.open(&self.pin_name())? {
-            None => "it is missing".into(),
+            None => MISSING.into(),
             Some(fd) => match bpf::map_info(fd.as_fd()) {
                 Ok(info) if info.id == id => return Ok(Some(fd)),
                 Ok(_) => "it is not the table in force".into(),

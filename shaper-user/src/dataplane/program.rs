@@ -12,6 +12,7 @@ use super::bpf::MapInfo;
 use super::doctor;
 use super::error::DataplaneError;
 use super::pins::{LOGS, Pins};
+use super::position::{program_info, tag_text};
 
 /// The object that `cargo xtask ebpf` builds.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../shaper-ebpf/shaper.bpf.o");
@@ -143,6 +144,13 @@ pub(super) fn descriptor(ebpf: &mut Ebpf) -> Result<BorrowedFd<'_>, DataplaneErr
         .fd()
         .map(AsFd::as_fd)
         .map_err(|error| object_error(error.into()))
+}
+
+/// The kernel's hash of a program's instructions.
+pub(super) fn tag(program: BorrowedFd<'_>) -> Result<String, DataplaneError> {
+    let info =
+        program_info(program).map_err(|error| DataplaneError::kernel("look at the kernel program", error))?;
+    Ok(tag_text(&info))
 }
 
 /// What of an aya error the operator can act on.

@@ -28,6 +28,10 @@ impl Dataplane {
     /// Whatever the kernel refuses.
     pub fn entries(&self) -> Result<Tables, DataplaneError> {
         let (content, chunks) = self.content()?;
+        self.tables(content, &chunks)
+    }
+
+    pub(super) fn tables(&self, content: Content, chunks: &Chunks) -> Result<Tables, DataplaneError> {
         let owner = |number| BucketId(chunks.owner(number));
         let entries = content.rules.iter().map(|(key, rule)| {
             let owner = if has_bucket(rule) {
@@ -38,7 +42,7 @@ impl Dataplane {
             (*key, entry(rule, owner))
         });
         let mut tables = Tables::new(entries.collect());
-        tables.groups = groups(&content, &chunks).map(|(group, _)| group).collect();
+        tables.groups = groups(&content, chunks).map(|(group, _)| group).collect();
         tables.ports = content.ports;
         tables.max_clients = self.max_clients()?;
         Ok(tables)

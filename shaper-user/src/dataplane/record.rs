@@ -46,6 +46,8 @@ pub(super) struct InterfaceRecord {
     pub(super) log_level: u8,
     /// Of the loaded object; hexadecimal, for TOML's numbers are signed.
     pub(super) build_id: String,
+    /// The kernel's hash of the program's instructions, hexadecimal.
+    pub(super) tag: String,
 }
 
 /// One device whose qdiscs we changed.

@@ -150,6 +150,22 @@ impl Slots {
         Ok(content)
     }
 
+    /// Why packets go by something else than `content`, which was read from `slot` in force; `None` if they do not.
+    pub(super) fn flaw(&self, slot: u32, content: &Content) -> Result<Option<String>, DataplaneError> {
+        let active = self
+            .active
+            .get(&0)
+            .map_err(|error| DataplaneError::kernel("read the map ACTIVE", error))?;
+        let found = active.unwrap_or_default();
+        if found != Active::new(slot, content.features()) {
+            return Ok(Some("packets are not led to all tables (map ACTIVE)".into()));
+        }
+        let is_hidden = |(key, _): &&(TableKey, Rule)| !self.filter.has(slot, key);
+        let n_hidden = content.rules.iter().filter(is_hidden).count();
+        Ok((n_hidden > 0)
+            .then(|| format!("the filter hides {n_hidden} of the rules from packets (map FILTER)")))
+    }
+
     /// The rule at `key` in `slot`.
     pub(super) fn rule(&self, slot: u32, key: &TableKey) -> Result<Option<Rule>, DataplaneError> {
         let head = self.head(slot)?;

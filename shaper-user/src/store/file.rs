@@ -1,7 +1,7 @@
 //! One small file, replaced as a whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
+use super::directory::{check_file, open_file};
 
 /// Reads a file that [`write_toml`] wrote; `None` if there is none.
 ///
@@ -16,19 +17,37 @@ use super::StoreError;
 ///
 /// If it cannot be read, or is not what was written.
 pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StoreError::io("read", path)(error)),
+    read_text(path)?.map(|text| from_text(path, &text)).transpose()
+}
+
+/// Reads a file of ours; `None` if there is none.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, StoreError> {
+    let Some(mut file) = open_file(path, OpenOptions::new().read(true))? else {
+        return Ok(None);
     };
-    let damaged = |reason: String| StoreError::Damaged {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)
+        .map_err(StoreError::io("read", path))?;
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|error| damaged(path, error.to_string()))
+}
+
+/// What the text of the file at `path` says.
+pub(super) fn from_text<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, StoreError> {
+    toml::from_str(text).map_err(|error| damaged(path, error.message().to_owned()))
+}
+
+/// What [`write_toml`] writes to the file at `path`.
+pub(super) fn as_text<T: Serialize>(path: &Path, value: &T) -> Result<String, StoreError> {
+    toml::to_string(value).map_err(|error| damaged(path, error.to_string()))
+}
+
+fn damaged(path: &Path, reason: String) -> StoreError {
+    StoreError::Damaged {
         path: path.to_owned(),
         reason,
-    };
-    let text = str::from_utf8(&bytes).map_err(|error| damaged(error.to_string()))?;
-    toml::from_str(text)
-        .map(Some)
-        .map_err(|error| damaged(error.message().to_owned()))
+    }
 }
 
 /// Replaces the file at `path`: whoever reads it, and whatever fails, finds the old one or the new one whole.
@@ -37,15 +56,13 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreErr
 ///
 /// If it cannot be written; the old one stays.
 pub fn write_toml<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError> {
-    let text = toml::to_string(value).map_err(|error| StoreError::Damaged {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    write_text(path, &text)
+    write_text(path, &as_text(path, value)?)
 }
 
 /// As [`write_toml`], with a text as it is.
 pub(super) fn write_text(path: &Path, text: &str) -> Result<(), StoreError> {
+    // Whatever somebody else has put there is left to be looked at.
+    check_file(path)?;
     let temporary = path.with_added_extension("tmp");
     // A leftover of a command that was killed, or a link somebody planted: not to be written through.
     remove(&temporary)?;

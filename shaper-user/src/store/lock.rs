@@ -1,12 +1,12 @@
 //! The lock: one change at a time.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::directory::open_file;
 use super::{StoreError, ensure_directory};
 
 /// Held as long as it lives; the kernel lets go of it when the process ends, however it ends.
@@ -28,15 +28,11 @@ impl Lock {
     pub fn take(run: &Path, tell: impl FnOnce(&str)) -> Result<Self, StoreError> {
         ensure_directory(run)?;
         let path = run.join("lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(&path)
-            .map_err(StoreError::io("open", &path))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let Some(mut file) = open_file(&path, &mut options)? else {
+            return Err(StoreError::io("make", &path)(ErrorKind::NotFound.into()));
+        };
         if !try_for(&file, PATIENCE).map_err(StoreError::io("lock", &path))? {
             let mut holder = String::new();
             // Who it is only makes the message better.
@@ -104,7 +100,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", directory.path().join("lock")).unwrap();
         assert!(matches!(
             Lock::take(directory.path(), |_| {}),
-            Err(StoreError::Io { .. })
+            Err(StoreError::NotAFile { .. })
         ));
     }
 }

@@ -37,10 +37,16 @@ pub enum StoreError {
         /// What stands there.
         path: PathBuf,
     },
+    /// A link, a directory, a pipe or a device stands where a file should.
+    #[error("`{}` is not a regular file", path.display())]
+    NotAFile {
+        /// What stands there.
+        path: PathBuf,
+    },
     /// Somebody else could change the limits.
     #[error("`{}` belongs to user {owner}, not to root or to user {user}", path.display())]
     Owner {
-        /// The directory.
+        /// The directory or the file.
         path: PathBuf,
         /// Whose it is.
         owner: u32,
@@ -50,7 +56,7 @@ pub enum StoreError {
     /// As [`Owner`](Self::Owner).
     #[error("`{}` can be written by others (mode {mode:04o})", path.display())]
     Writable {
-        /// The directory.
+        /// The directory or the file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
@@ -77,6 +83,7 @@ impl StoreError {
         match self {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => "privilege",
             Self::Io { .. } => "file",
+            Self::NotAFile { .. } => "unsafe_file",
             Self::NotADirectory { .. } | Self::Owner { .. } | Self::Writable { .. } => "unsafe_directory",
             Self::Damaged { .. } => "damaged_file",
         }
@@ -91,8 +98,8 @@ impl StoreError {
                 std::io::ErrorKind::StorageFull => Some("free some space".to_owned()),
                 _ => None,
             },
-            Self::NotADirectory { path } => {
-                Some(format!("look at it, then remove it: `rm {}`", path.display()))
+            Self::NotADirectory { path } | Self::NotAFile { path } => {
+                Some(format!("look at it, then remove it: `rm -r {}`", path.display()))
             }
             Self::Owner { path, .. } => Some(format!(
                 "look into it, then remove it or take it over: `chown root: {}`",

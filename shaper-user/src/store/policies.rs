@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use form::{KeptFile, RunningFile, TrialFile};
 use rules::RulesFiles;
 
-use super::file::{read_toml, remove, rename, write_toml};
+use super::directory::{check_file, is_there};
+use super::file::{as_text, from_text, read_text, read_toml, remove, rename, write_toml};
 use super::{Lock, StoreError, ensure_directory};
 use crate::config::{Config, ExemptConfig, RuleConfig};
 use crate::paths::Paths;
@@ -123,7 +124,7 @@ impl Policies {
     /// Whether a command is at work, or was killed at it.
     #[must_use]
     pub fn has_next(&self) -> bool {
-        self.next.exists()
+        is_there(&self.next)
     }
 
     /// What survives a reboot besides the configuration.
@@ -134,6 +135,26 @@ impl Policies {
     pub fn kept(&self) -> Result<Kept, StoreError> {
         let file: KeptFile = read_toml(&self.kept)?.unwrap_or_default();
         Ok(file.into())
+    }
+
+    /// Where that stands.
+    #[must_use]
+    pub fn kept_path(&self) -> &Path {
+        &self.kept
+    }
+
+    /// Whether what survives a reboot is what of `running` should.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn keeps(&self, running: &Running) -> Result<bool, StoreError> {
+        let wanted = as_text(&self.kept, &KeptFile::from(running))?;
+        let Some(found) = read_text(&self.kept)? else {
+            return Ok(KeptFile::from(running).is_empty());
+        };
+        // Somebody may have written the same in other words.
+        Ok(found == wanted || as_text(&self.kept, &from_text::<KeptFile>(&self.kept, &found)?)? == wanted)
     }
 
     /// The change that nobody has confirmed yet.
@@ -162,7 +183,7 @@ impl Policies {
     /// Whether there is a change that nobody has confirmed yet.
     #[must_use]
     pub fn has_trial(&self) -> bool {
-        self.trial.exists()
+        is_there(&self.trial)
     }
 
     /// Before the first step of a change that is to be taken back unless somebody confirms it.
@@ -216,10 +237,11 @@ impl Policies {
 
     /// What can fail later is tried before anything is changed.
     fn prepare_to_keep(&self, next: &Running) -> Result<(), StoreError> {
-        if KeptFile::from(next).is_empty() {
+        if KeptFile::from(next).is_empty() && !is_there(&self.kept) {
             return Ok(());
         }
-        ensure_directory(&self.state)
+        ensure_directory(&self.state)?;
+        check_file(&self.kept)
     }
 
     fn with_rules_written(&self, running: &Running) -> Result<RunningFile, StoreError> {
@@ -261,7 +283,7 @@ impl Policies {
     /// If the file cannot be written.
     pub fn keep(&self, _lock: &Lock, running: &Running) -> Result<(), StoreError> {
         let file = KeptFile::from(running);
-        if file.is_empty() && !self.kept.exists() {
+        if file.is_empty() && !is_there(&self.kept) {
             return Ok(());
         }
         ensure_directory(&self.state)?;

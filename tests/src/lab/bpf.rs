@@ -7,7 +7,14 @@ use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::path::Path;
 
+const BPF_MAP_CREATE: i32 = 0;
 const BPF_MAP_LOOKUP_ELEM: i32 = 1;
+const BPF_MAP_UPDATE_ELEM: i32 = 2;
+const BPF_MAP_DELETE_ELEM: i32 = 3;
+const BPF_MAP_GET_NEXT_KEY: i32 = 4;
+const BPF_LINK_DETACH: i32 = 34;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_F_MMAPABLE: u32 = 1 << 10;
 const BPF_OBJ_PIN: i32 = 6;
 const BPF_OBJ_GET: i32 = 7;
 const BPF_PROG_GET_NEXT_ID: i32 = 11;
@@ -34,6 +41,48 @@ pub fn pin(program: &impl AsFd, path: &Path) -> io::Result<()> {
 /// Puts another program in the place of a link's.
 pub fn update_link(link: &impl AsFd, program: &impl AsFd) -> io::Result<()> {
     call(BPF_LINK_UPDATE, &[pair(number(link), number(program))]).map(drop)
+}
+
+/// Detaches a link from its interface, whoever else holds it.
+pub fn detach_link(link: &impl AsFd) -> io::Result<()> {
+    call(BPF_LINK_DETACH, &[number(link).into()]).map(drop)
+}
+
+/// An array that can be mapped into memory, of `n` elements of `value_size` bytes.
+pub fn create_array(value_size: u32, n: u32) -> io::Result<OwnedFd> {
+    let words = [
+        pair(BPF_MAP_TYPE_ARRAY, 4),
+        pair(value_size, n),
+        pair(BPF_F_MMAPABLE, 0),
+    ];
+    call_for_fd(BPF_MAP_CREATE, &words)
+}
+
+/// The value at `key`, into `value`, which has room for it.
+pub fn read(map: &impl AsFd, key: &[u8], value: &mut [u8]) -> io::Result<()> {
+    let words = [number(map).into(), key.as_ptr() as u64, value.as_mut_ptr() as u64];
+    call(BPF_MAP_LOOKUP_ELEM, &words).map(drop)
+}
+
+/// Writes the value at `key`; both are as long as the map has them.
+pub fn write(map: &impl AsFd, key: &[u8], value: &[u8]) -> io::Result<()> {
+    let words = [number(map).into(), key.as_ptr() as u64, value.as_ptr() as u64];
+    call(BPF_MAP_UPDATE_ELEM, &words).map(drop)
+}
+
+/// Takes `key` away.
+pub fn delete(map: &impl AsFd, key: &[u8]) -> io::Result<()> {
+    call(BPF_MAP_DELETE_ELEM, &[number(map).into(), key.as_ptr() as u64]).map(drop)
+}
+
+/// The first key of a map whose keys have `len` bytes.
+pub fn first_key(map: &impl AsFd, len: usize) -> io::Result<Vec<u8>> {
+    let mut key = vec![0; len];
+    call(
+        BPF_MAP_GET_NEXT_KEY,
+        &[number(map).into(), 0, key.as_mut_ptr() as u64],
+    )?;
+    Ok(key)
 }
 
 /// How many programs, maps and links there are in the kernel.

@@ -1,7 +1,7 @@
 //! Other people's programs on the hook: they count packets and return what they are told to.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use super::Host;
@@ -33,6 +33,12 @@ impl Foreign {
     /// Loads a program that returns `code`.
     #[must_use]
     pub fn load(code: i32) -> Self {
+        Self::load_named(code, "")
+    }
+
+    /// As [`load`](Self::load), under a name of 15 characters at most.
+    #[must_use]
+    pub fn load_named(code: i32, name: &str) -> Self {
         // Type, key size, value size, entries.
         let map = call_for_fd(BPF_MAP_CREATE, &[pair(BPF_MAP_TYPE_ARRAY, 4), pair(8, 1)])
             .expect("maps can be made");
@@ -49,12 +55,21 @@ impl Foreign {
             instruction(0x95, 0, 0, 0),
         ];
         let license = c"GPL";
+        let mut name_bytes = [0; 16];
+        name_bytes[..name.len()].copy_from_slice(name.as_bytes());
+        let (words, _) = name_bytes.as_chunks();
         let program = call_for_fd(
             BPF_PROG_LOAD,
             &[
                 pair(BPF_PROG_TYPE_SCHED_CLS, 6),
                 instructions.as_ptr() as u64,
                 license.as_ptr() as u64,
+                // No log, no version, no flags.
+                0,
+                0,
+                0,
+                u64::from_ne_bytes(words[0]),
+                u64::from_ne_bytes(words[1]),
             ],
         );
         Self {
@@ -78,17 +93,24 @@ impl Foreign {
 
     /// Attaches it to the egress of interface `name` by tcx, first or last; detached when dropped.
     pub fn attach_tcx(&self, host: &Host, name: &str, is_first: bool) -> io::Result<OwnedFd> {
-        let program = number(&self.program);
+        host.run(|| self.attach_tcx_here(name, is_first))
+    }
+
+    /// As [`attach_tcx`](Self::attach_tcx), in the network of the caller.
+    pub fn attach_tcx_here(&self, name: &str, is_first: bool) -> io::Result<OwnedFd> {
         let flags = if is_first { BPF_F_BEFORE } else { 0 };
-        host.run(|| {
-            let name = std::ffi::CString::new(name)?;
-            // SAFETY: the name ends with zero and outlives the call.
-            let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-            call_for_fd(
-                BPF_LINK_CREATE,
-                &[pair(program, index), pair(BPF_TCX_EGRESS, flags)],
-            )
-        })
+        let name = std::ffi::CString::new(name)?;
+        // SAFETY: the name ends with zero and outlives the call.
+        let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+        call_for_fd(
+            BPF_LINK_CREATE,
+            &[pair(number(&self.program), index), pair(BPF_TCX_EGRESS, flags)],
+        )
+    }
+
+    /// Puts it into somebody's link.
+    pub fn put_into(&self, link: &impl AsFd) -> io::Result<()> {
+        bpf::update_link(link, &self.program)
     }
 
     /// Pins it, so that `tc` can attach it.

@@ -53,7 +53,10 @@ fn switch_jit_on() -> io::Result<()> {
 }
 
 fn run(program: &str, args: &[&str]) -> io::Result<()> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output()?;
+    let mut command = Command::new(program);
+    // The system's programs, whatever path the operator has.
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let output = command.args(args).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, RuleConfig, Source};
 use crate::store::StoreError;
-use crate::store::file::write_text;
+use crate::store::file::{read_text, write_text};
 
 /// The directory that holds them.
 #[derive(Clone, Debug)]
@@ -52,12 +52,9 @@ impl RulesFiles {
         if number(name).is_none() {
             return Err(damaged("it is no file of rules".to_owned()));
         }
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::io("read", &path)(error)),
+        let Some(text) = read_text(&path)? else {
+            return Ok(None);
         };
-        let text = String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
         let config = Config::of_rules_text(&path, text).map_err(|error| damaged(error.to_string()))?;
         Ok(Some(config.rules))
     }

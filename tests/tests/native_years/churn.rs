@@ -1,0 +1,134 @@
+//! Rules, interfaces and clients that come and go by the thousand.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use shaper_tests::alone::{Server, ip};
+use shaper_tests::object;
+use shaper_user::cmd;
+use shaper_user::dataplane::{Dataplane, monotonic_ns};
+use shaper_user::paths::Paths;
+
+use super::monitor::Monitor;
+use super::{CONFIG, route, send};
+
+fn paths(server: &Server) -> Paths {
+    Paths {
+        bpffs: server.bpffs().join("shaper"),
+        run: server.dir().join("run"),
+        state: server.dir().join("state"),
+        config: server.dir().join("shaper.toml"),
+    }
+}
+
+fn pins(server: &Server) -> BTreeSet<OsString> {
+    let entries = fs::read_dir(server.pin("META").parent().unwrap()).unwrap();
+    entries.map(|entry| entry.unwrap().file_name()).collect()
+}
+
+/// Runs a command in this process: thousands of processes would take minutes.
+fn in_process(paths: &Paths, args: &[&str]) {
+    let directories = [
+        ("--bpffs-dir", &paths.bpffs),
+        ("--run-dir", &paths.run),
+        ("--state-dir", &paths.state),
+        ("--config", &paths.config),
+    ];
+    let mut words: Vec<OsString> = vec!["shaper".into(), "--quiet".into()];
+    for (option, path) in directories {
+        words.extend([option.into(), path.into()]);
+    }
+    words.extend(args.iter().map(OsString::from));
+    let mut out = Vec::new();
+    assert_eq!(cmd::main(words, &mut out), 0, "{args:?}");
+}
+
+fn n_own_descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn thousands_of_changes_leave_no_pin_no_descriptor_and_no_memory_behind() {
+    let server = Server::up(CONFIG);
+    route();
+    let (paths, monitor) = (paths(&server), Monitor::start(&server));
+    let (n_rules, n_rounds, n_interfaces, n_clients) = if object::in_lab() {
+        (20, 3, 3, 50)
+    } else {
+        (100, 5, 12, 200)
+    };
+    let mut seen: Option<(BTreeSet<OsString>, usize, usize, u64)> = None;
+    let mut n_changes = 0;
+    for round in 0..n_rounds {
+        for n in 0..n_rules {
+            let client = format!("10.1.{}.{}", 1 + n / 250, 1 + n % 250);
+            let rate = format!("{}mbit", 1 + round);
+            in_process(&paths, &["set", &client, &rate]);
+            in_process(&paths, &["unset", &client]);
+            n_changes += 2;
+        }
+        for n in 0..n_interfaces {
+            let name = format!("veth{round}x{n}");
+            ip(&format!("link add {name} type veth peer name p{round}x{n}"));
+            monitor.hear(&format!("{name}: attached by"));
+            ip(&format!("link del {name}"));
+            n_changes += 2;
+        }
+        for n in 0..n_clients {
+            send(
+                Ipv4Addr::new(
+                    10,
+                    1,
+                    100 + u8::try_from(n / 250).unwrap(),
+                    u8::try_from(n % 250).unwrap(),
+                ),
+                1,
+            );
+        }
+        let plane = Dataplane::open(&paths).unwrap();
+        let n_found = plane.snapshot().unwrap().clients.len();
+        assert!(n_found >= n_clients, "{n_found}");
+        // An hour later.
+        let later = monotonic_ns() + 3_600_000_000_000;
+        let aged = plane.age_clients(later, Duration::from_mins(5)).unwrap();
+        assert!(aged.n_removed >= n_clients, "{aged:?}");
+        n_changes += 2 * n_clients;
+        drop(plane);
+        // What came by a pattern and went is forgotten with the next change of the books.
+        in_process(&paths, &["up"]);
+        let now = (
+            pins(&server),
+            monitor.n_descriptors(),
+            n_own_descriptors(),
+            monitor.memory(),
+        );
+        println!(
+            "{n_changes} changes: {} pins, {} and {} descriptors, {} kB",
+            now.0.len(),
+            now.1,
+            now.2,
+            now.3
+        );
+        if let Some(first) = &seen {
+            assert_eq!((&now.0, now.2), (&first.0, first.2), "pins and our descriptors");
+            // One more is open while it looks.
+            assert!(
+                now.1.abs_diff(first.1) < 30,
+                "the monitor's descriptors: {} after {}",
+                now.1,
+                first.1
+            );
+            assert!(
+                now.3 <= first.3 + 1024,
+                "the monitor's memory: {} kB after {} kB",
+                now.3,
+                first.3
+            );
+        }
+        seen.get_or_insert(now);
+    }
+    assert_eq!(server.run(&["status"]).code, 0);
+}

@@ -1,0 +1,76 @@
+//! The monitor, and what it says.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use shaper_tests::alone::Server;
+
+/// No event takes that long, however busy the machine is.
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// `shaper monitor` at work, and what it says. Ended when dropped.
+pub(super) struct Monitor {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Monitor {
+    /// Starts it; it has looked once.
+    pub(super) fn start(server: &Server) -> Self {
+        let mut child = server.command(&["monitor"]).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let monitor = Self { child, lines };
+        monitor.hear("shaper is up");
+        monitor
+    }
+
+    /// Waits until it says something with `text` in it; how long that took.
+    pub(super) fn hear(&self, text: &str) -> Duration {
+        let began = Instant::now();
+        let mut heard = Vec::new();
+        loop {
+            let left = PATIENCE.saturating_sub(began.elapsed());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(text) => return began.elapsed(),
+                Ok(line) => heard.push(line),
+                Err(error) => panic!("no `{text}` among {heard:?}: {error}"),
+            }
+        }
+    }
+
+    pub(super) fn signal(&self, signal: i32) {
+        // SAFETY: a system call; the child has not been waited for, so the number is its own.
+        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
+    }
+
+    fn proc(&self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.child.id())
+    }
+
+    /// Resident memory in kB.
+    pub(super) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(self.proc("status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    pub(super) fn n_descriptors(&self) -> usize {
+        fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
