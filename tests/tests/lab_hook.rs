@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use shaper_common::names::CLSACT_PRIORITY;
 use shaper_tests::lab::foreign::{NEXT, PASS};
+use shaper_tests::lab::host::run;
 use shaper_tests::lab::{Foreign, Lab, Release, UPLINK, client};
 use shaper_tests::shaper::Shaper;
 use shaper_tests::traffic::{Load, Options, Receiver, Socket};
@@ -47,10 +48,9 @@ fn attach(lab: &Lab, foreign: &Foreign, priority: u32) -> Option<OwnedFd> {
     let pin = PathBuf::from(format!("/sys/fs/bpf/foreign-{}-{priority}", std::process::id()));
     foreign.pin(&pin);
     let pin_text = pin.to_str().expect("ASCII");
-    lab.server.tc([format!(
-        "filter add {} da object-pinned {pin_text}",
-        filter(priority)
-    )]);
+    let line = format!("filter add {} da object-pinned {pin_text}", filter(priority));
+    // Not in a batch: `tc` would not see our file system of pins from there.
+    run(lab.server.command("tc").args(line.split_whitespace()));
     let _ = std::fs::remove_file(&pin);
     None
 }
