@@ -209,7 +209,7 @@ fn native(options: &Options, programs: &Built<'_>) -> Result<Outcome> {
             return Ok(());
         }
         let programs = built(programs).map_err(anyhow::Error::msg)?;
-        for program in programs.named(&["native_"]) {
+        for program in programs.named(&["native_", "host_"]) {
             tests.start(&program.name);
             let mut command = Command::new(&program.path);
             command

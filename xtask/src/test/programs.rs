@@ -1,6 +1,6 @@
 //! The test programs of `shaper-tests`, built once, and how a guest runs them.
 //!
-//! A target's name says where it runs: `native_*` on this machine and in guests, `lab_*`
+//! A target's name says where it runs: `native_*` on this machine and in guests, `host_*` on this machine, `lab_*`
 //! in guests, `exact_*` in guests whose clock counts instructions, `systemd_*` in guests
 //! whose first process is systemd.
 
