@@ -168,23 +168,51 @@ fn object_error(error: EbpfError) -> DataplaneError {
         }
         cause = error.source();
     }
-    if let EbpfError::ProgramError(ProgramError::LoadError { verifier_log, .. }) = &error {
-        let log = verifier_log.to_string();
-        // The reason stands at the end, before a line of statistics.
-        let lines: Vec<&str> = log
-            .lines()
-            .filter(|line| !line.starts_with("processed "))
-            .collect();
-        let reason = lines[lines.len().saturating_sub(3)..].join("; ");
-        if doctor::kernel_version() < doctor::OLDEST {
-            let what = format!("take the kernel program ({reason})");
-            return DataplaneError::KernelTooOld { what };
-        }
-        if !reason.is_empty() {
-            return DataplaneError::Verifier { reason };
-        }
+    if let EbpfError::ProgramError(ProgramError::LoadError { verifier_log, .. }) = &error
+        && let Some(refusal) = refusal(&verifier_log.to_string(), doctor::kernel_version())
+    {
+        return refusal;
     }
     DataplaneError::Object {
         source: Box::new(error),
+    }
+}
+
+/// What the verifier of a kernel of this version means by its account; `None` if it gave none.
+fn refusal(log: &str, kernel_version: (u32, u32)) -> Option<DataplaneError> {
+    // The reason stands at the end, before a line of statistics.
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| !line.starts_with("processed "))
+        .collect();
+    let reason = lines[lines.len().saturating_sub(3)..].join("; ");
+    if kernel_version < doctor::OLDEST {
+        let what = format!("take the kernel program ({reason})");
+        return Some(DataplaneError::KernelTooOld { what });
+    }
+    (!reason.is_empty()).then_some(DataplaneError::Verifier { reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "119: (85) call bpf_skb_set_tstamp#192\ninvalid func unknown#192\nprocessed 98 insns\n";
+
+    #[test]
+    fn a_kernel_that_is_too_old_is_named_as_such() {
+        let refusal = refusal(LOG, (5, 10)).unwrap();
+        assert_eq!(refusal.code(), "kernel_too_old");
+        let (message, hint) = (refusal.to_string(), refusal.hint().unwrap());
+        assert!(message.ends_with("invalid func unknown#192)"), "{message}");
+        assert!(hint.contains("6.1"), "{hint}");
+    }
+
+    #[test]
+    fn a_kernel_that_should_take_the_program_has_its_reasons_told() {
+        let refusal_of = |log| refusal(log, doctor::OLDEST);
+        let said = refusal_of(LOG).unwrap();
+        assert!(matches!(&said, DataplaneError::Verifier { reason } if reason.ends_with("unknown#192")));
+        assert!(refusal_of("").is_none());
     }
 }
