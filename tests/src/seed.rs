@@ -93,10 +93,11 @@ impl Client {
         (self.measured() - self.wanted).abs() <= tolerance && self.never_exceeds(stall)
     }
 
-    /// Close to its limit, or to half of what an emulated machine can send, and never above.
+    /// Close to its limit, or above a quarter of what an emulated machine can send when it has nothing else to do; and
+    /// never above its limit.
     #[must_use]
     pub fn fills(&self, capacity: f64, stall: Duration) -> bool {
-        self.measured() >= (self.wanted * 0.98).min(capacity / 2.0) && self.never_exceeds(stall)
+        self.measured() >= (self.wanted * 0.98).min(capacity / 4.0) && self.never_exceeds(stall)
     }
 
     /// Never above the limit by more than what `stall` is worth.
