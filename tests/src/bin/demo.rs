@@ -83,6 +83,13 @@ fn report(outcome: &Outcome, capacity: f64) -> bool {
             if ok { "yes" } else { "NO" }
         );
     }
+    if outcome
+        .clients
+        .iter()
+        .any(|client| client.measured() < client.wanted * 0.98)
+    {
+        println!("Less than wanted is what an emulated machine could send while it did all the rest.");
+    }
     println!("\nROUND TRIP to 192.168.1.200 (exempt)   MEDIAN     90 %     99 %   LOST");
     for (when, probe) in [("before", &outcome.before), ("during", &outcome.during)] {
         let ms = |percent| probe.percentile(percent).as_secs_f64() * 1e3;
