@@ -240,8 +240,11 @@ impl DataplaneError {
             Self::TooManyRules { .. } => "use prefixes instead of single addresses".into(),
             Self::TooManyClients { .. } => "choose a higher maximum, or try again when fewer are busy".into(),
             Self::Busy => "try again".into(),
-            Self::FqOptions { .. } | Self::Verifier { .. } | Self::Object { .. } | Self::Kernel { .. }
-            | Self::Netlink { .. } => return None,
+            // What the loader tries out first may have been refused for a moment only.
+            Self::Verifier { .. } | Self::Object { .. } => {
+                "`shaper doctor` says what this kernel lacks; if nothing, try again".into()
+            }
+            Self::FqOptions { .. } | Self::Kernel { .. } | Self::Netlink { .. } => return None,
             Self::Store(error) => return error.hint(),
         })
     }
