@@ -179,8 +179,11 @@ impl Dataplane {
                 let present = record.interface.get(&name).cloned();
                 if present.is_none() {
                     // Whatever kills us from here on, `down` knows whose clsact it finds.
+                    let hook = links::expected(&target.device, request.hook);
                     let intent = InterfaceRecord {
-                        made_clsact: !clsact::is_there(netlink, target.device.ifindex)?,
+                        hook,
+                        made_clsact: hook == Hook::Clsact
+                            && !clsact::is_there(netlink, target.device.ifindex)?,
                         ..target.wanted.clone()
                     };
                     record.interface.insert(name.clone(), intent);

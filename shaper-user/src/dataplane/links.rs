@@ -63,6 +63,14 @@ pub(super) fn attach(
     })
 }
 
+/// The hook that [`attach`] will take.
+pub(super) fn expected(device: &Device, choice: Option<Hook>) -> Hook {
+    choice.unwrap_or_else(|| match tcx::query(device.ifindex) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Hook::Clsact,
+        _ => Hook::Tcx,
+    })
+}
+
 /// The flag says that there was no link before; `None` if the kernel has no tcx.
 fn attach_tcx(pins: &Pins, device: &Device, program: BorrowedFd<'_>) -> Result<Option<bool>, DataplaneError> {
     let refused = |error| DataplaneError::kernel(format!("attach to `{}` by tcx", device.name), error);
@@ -113,10 +121,9 @@ pub(super) fn detach(
 ) -> Result<(), DataplaneError> {
     detach_tcx(pins, interface)?;
     if let Some(device) = device {
+        // Whatever the books say of the hook: they may be of a run that was killed.
         let made_clsact = record.is_some_and(|record| record.made_clsact);
-        if made_clsact || record.is_none_or(|record| record.hook == Hook::Clsact) {
-            clsact::detach(netlink, device.ifindex, made_clsact)?;
-        }
+        clsact::detach(netlink, device.ifindex, made_clsact)?;
     }
     pins.take_away(&program_pin(interface))
 }
