@@ -47,6 +47,7 @@ impl Change {
     pub(crate) fn begin_in_trial(context: &Context) -> anyhow::Result<Self> {
         let lock = Lock::take(&context.paths.run, |text| context.note(text))?;
         let policies = Policies::new(&context.paths);
+        policies.sweep(&lock);
         if policies.has_next() {
             finish(&lock, &policies, context)?;
         }
@@ -128,17 +129,13 @@ impl Change {
     ) -> anyhow::Result<Applied> {
         let tables = Tables::from(policy);
         let needs = FqNeeds::from(&tables);
-        self.policies.announce(&self.lock, next, facts(next, &needs))?;
-        match put_in_force(dataplane, &tables, &needs, context) {
-            Ok(applied) => {
-                self.policies.settle(&self.lock, next)?;
-                Ok(applied)
-            }
-            Err(error) => {
-                self.policies.abandon(&self.lock)?;
-                Err(error).context("nothing was changed")
-            }
-        }
+        let announced = self.policies.announce(&self.lock, next, facts(next, &needs));
+        let put = announced
+            .map_err(anyhow::Error::from)
+            .and_then(|()| Ok(put_in_force(dataplane, &tables, &needs, context)?));
+        let applied = put.map_err(|error| self.give_up(error))?;
+        self.settle(next, dataplane, context)?;
+        Ok(applied)
     }
 
     /// Makes `next` what runs, which differs from what does by `entry` alone. `false` if the kernel's tables cannot take
@@ -149,26 +146,42 @@ impl Change {
         next: &Brief,
         entry: Option<&(TableKey, Entry)>,
         needs: &FqNeeds,
+        context: &Context,
     ) -> anyhow::Result<bool> {
-        self.policies.announce_brief(&self.lock, next)?;
+        let announced = self.policies.announce_brief(&self.lock, next);
         let put = |(key, entry): &(TableKey, Entry)| {
             dataplane.make_room(needs)?;
-            dataplane.change_one(key, Some(entry))
+            Ok(dataplane.change_one(key, Some(entry))?)
         };
-        match entry.map_or(Ok(true), put) {
-            Ok(true) => {
-                self.policies.settle(&self.lock, &next.running)?;
-                Ok(true)
-            }
-            Ok(false) => {
-                self.policies.abandon(&self.lock)?;
-                Ok(false)
-            }
-            Err(error) => {
-                self.policies.abandon(&self.lock)?;
-                Err(error).context("nothing was changed")
-            }
+        let put = announced
+            .map_err(anyhow::Error::from)
+            .and_then(|()| entry.map_or(Ok(true), put));
+        let is_put = put.map_err(|error| self.give_up(error))?;
+        if is_put {
+            self.settle(&next.running, dataplane, context)?;
+        } else {
+            let abandoned = self.policies.abandon(&self.lock);
+            abandoned.context("the change was cut short; the next command finishes it")?;
         }
+        Ok(is_put)
+    }
+
+    /// After a change that the kernel did not take.
+    fn give_up(&self, error: anyhow::Error) -> anyhow::Error {
+        said_with(error, self.policies.abandon(&self.lock))
+    }
+
+    /// Writes down what the kernel took. If that cannot be, what ran before runs again.
+    fn settle(&self, next: &Running, dataplane: &Dataplane, context: &Context) -> anyhow::Result<()> {
+        let settled = self.policies.settle(&self.lock, next);
+        settled.map_err(|error| said_with(error.into(), self.put_back(dataplane, context)))
+    }
+
+    fn put_back(&self, dataplane: &Dataplane, context: &Context) -> anyhow::Result<()> {
+        let before = self.running(context)?;
+        let tables = Tables::from(&policy(&before)?);
+        put_in_force(dataplane, &tables, &FqNeeds::from(&tables), context)?;
+        Ok(self.policies.unsettle(&self.lock, &before)?)
     }
 
     /// As [`commit`](Self::commit), to be taken back after `time` unless somebody confirms it.
@@ -183,10 +196,14 @@ impl Change {
             deadline_unix_secs: now().0.saturating_add(time.as_secs()),
             before: self.running(context)?,
         };
-        self.policies.begin_trial(&self.lock, &trial)?;
-        let applied = self.commit(dataplane, next, context);
-        if applied.is_err() {
-            self.policies.end_trial(&self.lock)?;
+        let begun = self.policies.begin_trial(&self.lock, &trial);
+        let applied = begun
+            .map_err(anyhow::Error::from)
+            .and_then(|()| self.commit(dataplane, next, context));
+        // What the next command finishes stays on trial.
+        if applied.is_err() && !self.policies.has_next() {
+            // The error that stopped us is the one to report; a trial of what runs already does no harm.
+            let _ = self.policies.end_trial(&self.lock);
         }
         applied
     }
@@ -250,6 +267,16 @@ pub(crate) fn in_time(mut config: Config) -> Config {
 /// Whether the deadline of `rule` has passed.
 pub(crate) fn has_ended(rule: &RuleConfig, now: Deadline) -> bool {
     Deadline::of(rule).is_some_and(|deadline| deadline.is_over(now))
+}
+
+/// The error that stopped a change, and what became of what had been done by then.
+fn said_with<E: Into<anyhow::Error>>(error: anyhow::Error, undone: Result<(), E>) -> anyhow::Error {
+    match undone.map_err(Into::into) {
+        Ok(()) => error.context("nothing was changed"),
+        Err(second) => error.context(format!(
+            "the change was cut short and could not be taken back ({second:#}); the next command finishes it"
+        )),
+    }
 }
 
 /// Finishes a change that was announced, or takes it back where that cannot be.

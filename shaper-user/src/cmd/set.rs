@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         && let Some(rule) = single.rule()
     {
         let is_already = single.is_already(&dataplane)?;
-        if args.dry_run || is_already || single.commit(&change, &dataplane)? {
+        if args.dry_run || is_already || single.commit(&change, &dataplane, context)? {
             warn_of_exempt(destination, &single.after, context);
             return args.say(rule, is_already, context, out);
         }

@@ -11,6 +11,9 @@ use serde::de::DeserializeOwned;
 use super::StoreError;
 use super::directory::{check_file, open_file};
 
+/// How the name of a file ends that is about to replace another.
+pub(super) const TEMPORARY: &str = "tmp";
+
 /// Reads a file that [`write_toml`] wrote; `None` if there is none.
 ///
 /// # Errors
@@ -63,37 +66,43 @@ pub fn write_toml<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError
 pub(super) fn write_text(path: &Path, text: &str) -> Result<(), StoreError> {
     // Whatever somebody else has put there is left to be looked at.
     check_file(path)?;
-    let temporary = path.with_added_extension("tmp");
+    let temporary = path.with_added_extension(TEMPORARY);
     // A leftover of a command that was killed, or a link somebody planted: not to be written through.
     remove(&temporary)?;
-    let mut file = OpenOptions::new()
+    let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&temporary)
-        .map_err(StoreError::io("create", &temporary))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(StoreError::io("write", &temporary))?;
-    rename(&temporary, path)
+        .map_err(StoreError::io("create", &temporary))
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(StoreError::io("write", &temporary))
+        })
+        .and_then(|()| rename(&temporary, path));
+    if written.is_err() {
+        // The error that stopped us is the one to report.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// Gives a file another name, for good.
-pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::rename(from, to).map_err(StoreError::io("replace", to))?;
     sync_directory(to)
 }
 
-/// Removes the file at `path`, if there is one.
+/// Removes the file at `path`, if there is one. Not for what must not come back after a power cut.
 ///
 /// # Errors
 ///
 /// If there is one and it cannot be removed.
 pub fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
-        Ok(()) => sync_directory(path),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(StoreError::io("remove", path)(error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
+        _ => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use form::{KeptFile, RunningFile, TrialFile};
 use rules::RulesFiles;
 
 use super::directory::{check_file, is_there};
-use super::file::{as_text, from_text, read_text, read_toml, remove, rename, write_toml};
+use super::file::{TEMPORARY, as_text, from_text, read_text, read_toml, remove, write_toml};
 use super::{Lock, StoreError, ensure_directory};
 use crate::config::{Config, ExemptConfig, RuleConfig};
 use crate::paths::Paths;
@@ -204,9 +204,9 @@ impl Policies {
     /// # Errors
     ///
     /// If the file cannot be removed.
-    pub fn end_trial(&self, _lock: &Lock) -> Result<(), StoreError> {
+    pub fn end_trial(&self, lock: &Lock) -> Result<(), StoreError> {
         remove(&self.trial)?;
-        self.sweep();
+        self.sweep(lock);
         Ok(())
     }
 
@@ -260,20 +260,38 @@ impl Policies {
         if !self.has_trial() {
             self.keep(lock, next)?;
         }
-        rename(&self.next, &self.running)?;
-        self.sweep();
+        // The last step, after which nothing can fail: what runs need not survive a power cut.
+        std::fs::rename(&self.next, &self.running).map_err(StoreError::io("replace", &self.running))?;
+        self.sweep(lock);
         Ok(())
     }
 
-    /// Removes rules that no policy names any more. Whatever fails is done after the next change.
-    fn sweep(&self) {
-        let named = |path| Some(read_toml::<RunningFile>(path).ok()?.map(|file| file.rules));
-        let on_trial = read_toml::<TrialFile>(&self.trial).map(|file| file.map(|file| file.before.rules));
-        if let (Some(running), Some(next), Ok(on_trial)) = (named(&self.running), named(&self.next), on_trial)
-        {
-            let in_use: Vec<String> = [running, next, on_trial].into_iter().flatten().collect();
-            self.rules.remove_all_but(&in_use);
+    /// After a [`settle`](Self::settle) that failed, once `running` runs in the kernel again: it is what runs and is kept.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub fn unsettle(&self, lock: &Lock, running: &Running) -> Result<(), StoreError> {
+        if !self.has_trial() && !self.keeps(running)? {
+            self.keep(lock, running)?;
         }
+        self.abandon(lock)
+    }
+
+    /// Removes what a command that was killed has left: files that it had not finished, and rules that no policy names.
+    /// Whatever fails is done after the next change.
+    pub fn sweep(&self, _lock: &Lock) {
+        self.rules.sweep(|| self.rules_in_use());
+        let _ = std::fs::remove_file(self.kept.with_added_extension(TEMPORARY));
+    }
+
+    /// The files with the rules of all policies; `None` if it cannot be told.
+    fn rules_in_use(&self) -> Option<Vec<String>> {
+        let named = |path| Some(read_toml::<RunningFile>(path).ok()?.map(|file| file.rules));
+        let on_trial = read_toml::<TrialFile>(&self.trial).ok()?;
+        let on_trial = on_trial.map(|file| file.before.rules);
+        let all = [named(&self.running)?, named(&self.next)?, on_trial];
+        Some(all.into_iter().flatten().collect())
     }
 
     /// Writes what of `running` survives a reboot.
@@ -295,9 +313,9 @@ impl Policies {
     /// # Errors
     ///
     /// If the file cannot be removed.
-    pub fn abandon(&self, _lock: &Lock) -> Result<(), StoreError> {
+    pub fn abandon(&self, lock: &Lock) -> Result<(), StoreError> {
         remove(&self.next)?;
-        self.sweep();
+        self.sweep(lock);
         Ok(())
     }
 
@@ -306,11 +324,11 @@ impl Policies {
     /// # Errors
     ///
     /// If a file cannot be removed.
-    pub fn forget(&self, _lock: &Lock) -> Result<(), StoreError> {
+    pub fn forget(&self, lock: &Lock) -> Result<(), StoreError> {
         remove(&self.next)?;
         remove(&self.trial)?;
         remove(&self.running)?;
-        self.sweep();
+        self.sweep(lock);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! sure, the whole policy is made anew, with the same result.
 
 use super::super::change::{has_ended, now};
-use super::super::{Change, rails};
+use super::super::{Change, Context, rails};
 use super::rules::{rule_for, with_rule};
 use crate::config::RuleConfig;
 use crate::dataplane::Dataplane;
@@ -92,8 +92,13 @@ impl Single {
     }
 
     /// Puts it in place. `false` if the kernel's tables have no room for it as they are; then nothing was changed.
-    pub(super) fn commit(&self, change: &Change, dataplane: &Dataplane) -> anyhow::Result<bool> {
-        change.commit_one(dataplane, &self.next, self.entry.as_ref(), &self.needs)
+    pub(super) fn commit(
+        &self,
+        change: &Change,
+        dataplane: &Dataplane,
+        context: &Context,
+    ) -> anyhow::Result<bool> {
+        change.commit_one(dataplane, &self.next, self.entry.as_ref(), &self.needs, context)
     }
 }
 

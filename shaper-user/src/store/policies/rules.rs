@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, RuleConfig, Source};
 use crate::store::StoreError;
-use crate::store::file::{read_text, write_text};
+use crate::store::file::{TEMPORARY, read_text, write_text};
 
 /// The directory that holds them.
 #[derive(Clone, Debug)]
@@ -64,14 +64,23 @@ impl RulesFiles {
         StoreError::io("read", self.directory.join(name))(ErrorKind::NotFound.into())
     }
 
-    /// Removes all files but those `in_use`; whatever cannot be removed stays.
-    pub(super) fn remove_all_but(&self, in_use: &[String]) {
-        for name in self.names().unwrap_or_default() {
-            // Also what a command that was killed has not finished.
-            let is_ours = number(name.strip_suffix(".tmp").unwrap_or(&name)).is_some();
-            if is_ours && !in_use.contains(&name) {
-                let _ = fs::remove_file(self.directory.join(name));
-            }
+    /// Removes what a command that was killed has not finished, and all files of rules but those `in_use`, which is only
+    /// asked if there are any. Whatever cannot be removed stays.
+    pub(super) fn sweep(&self, in_use: impl FnOnce() -> Option<Vec<String>>) {
+        let (rules, others): (Vec<String>, Vec<String>) = self
+            .names()
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|name| number(name).is_some());
+        let unfinished = |name: &String| Path::new(name).extension().is_some_and(|end| end == TEMPORARY);
+        let mut left: Vec<String> = others.into_iter().filter(unfinished).collect();
+        if !rules.is_empty()
+            && let Some(in_use) = in_use()
+        {
+            left.extend(rules.into_iter().filter(|name| !in_use.contains(name)));
+        }
+        for name in left {
+            let _ = fs::remove_file(self.directory.join(name));
         }
     }
 

@@ -129,8 +129,6 @@ fn rules_that_no_policy_names_are_removed_and_those_on_trial_are_not() {
         summary(&policies.trial().unwrap().unwrap().before),
         summary(&running())
     );
-    // What a command that was killed left behind.
-    std::fs::write(directory.path().join("run/rules-9.toml.tmp"), "half a ru").unwrap();
     policies.end_trial(&lock).unwrap();
     assert_eq!(rules_files(&directory).len(), 1);
     assert_eq!(
@@ -150,4 +148,52 @@ fn rules_that_have_gone_are_missed() {
     let file = directory.path().join("run").join(&rules_files(&directory)[0]);
     std::fs::remove_file(file).unwrap();
     assert!(matches!(policies.running(), Err(StoreError::Io { .. })));
+}
+
+#[test]
+fn what_a_killed_command_left_is_swept_away_and_nothing_else() {
+    let directory = directory();
+    let (policies, lock) = policies(&directory);
+    policies.announce(&lock, &running(), Facts::default()).unwrap();
+    policies.settle(&lock, &running()).unwrap();
+    let names = |of: &str| {
+        let entries = std::fs::read_dir(directory.path().join(of)).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let (run, state) = (names("run"), names("state"));
+    let left = [
+        "run/rules-8.toml",
+        "run/rules-9.toml.tmp",
+        "run/policy.next.tmp",
+        "run/policy.try.tmp",
+        "run/dataplane.toml.tmp",
+        "state/rules.toml.tmp",
+    ];
+    for name in left {
+        std::fs::write(directory.path().join(name), "half a ru").unwrap();
+    }
+    policies.sweep(&lock);
+    assert_eq!((names("run"), names("state")), (run, state));
+}
+
+#[test]
+fn what_could_not_be_settled_is_as_it_was_before() {
+    let directory = directory();
+    let (policies, lock) = policies(&directory);
+    let before = Config::of_rules(vec![RuleConfig::new("203.0.113.9", "1mbit", Source::Kept)]);
+    policies.announce(&lock, &before, Facts::default()).unwrap();
+    policies.settle(&lock, &before).unwrap();
+    // Cut short at the first step, and after the rules had been kept.
+    for is_kept in [false, true] {
+        policies.announce(&lock, &running(), Facts::default()).unwrap();
+        if is_kept {
+            policies.keep(&lock, &running()).unwrap();
+        }
+        policies.unsettle(&lock, &before).unwrap();
+        assert!(!policies.has_next() && rules_files(&directory).is_empty());
+        assert_eq!(summary(&policies.running().unwrap().unwrap()), summary(&before));
+        assert!(policies.keeps(&before).unwrap());
+    }
 }
