@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use super::change::in_time;
 use super::sources::{configuration_in, policy, set_aside, warnings, written_target};
-use super::{Change, Context, Verbosity, rails, trial};
+use super::{Change, Context, Verbosity, rails, reload, trial, up};
 use crate::config::{Config, Source};
+use crate::dataplane::Done;
 use crate::policy::Diff;
 use crate::view::json;
 
@@ -32,6 +33,19 @@ pub(super) struct Options {
     /// Take it back after so long, unless `shaper confirm` follows.
     #[arg(long = "try", value_name = "DURATION", conflicts_with = "dry_run")]
     trial: Option<String>,
+    /// Attach the interfaces that the configuration has come to name, too: all of it or nothing.
+    #[arg(skip)]
+    attaches: bool,
+}
+
+impl Options {
+    /// As `shaper reload` applies.
+    pub(super) fn of_reload() -> Self {
+        Self {
+            attaches: true,
+            ..Self::default()
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
@@ -69,7 +83,8 @@ pub(super) fn apply(
             .any(|aside| written_target(aside) == written_target(rule))
     });
     let before = policy(&running)?;
-    drop(running);
+    // There may be a million rules in it.
+    let running = options.attaches.then_some(running);
     let after = if next.rules.len() == n_configured && is_all_configured(&next) {
         configured
     } else {
@@ -90,7 +105,15 @@ pub(super) fn apply(
         None => drop(change.commit_policy(&dataplane, &next, &after, context)?),
         Some(time) => drop(change.commit_on_trial(&dataplane, &next, time, context)?),
     }
+    let mut attached = Vec::new();
+    if let Some(running) = running {
+        attached = reload::attach(&after, &dataplane, context)
+            .map_err(|error| reload::take_back(error, &change, &dataplane, &running, context))?;
+    }
     say(&diff, options.dry_run, context, out)?;
+    for attached in attached.iter().filter(|attached| attached.done == Done::Attached) {
+        up::describe(attached, context, out)?;
+    }
     if let Some(time) = trial {
         // Whoever confirms needs the lock.
         drop(change);

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 
-use super::sources::policy;
 use super::up;
 use super::{Change, Context, apply};
 use crate::config::Config;
-use crate::dataplane::{Done, Request};
+use crate::dataplane::{Attached, Dataplane, Request};
 use crate::monitor::Wanted;
+use crate::policy::Policy;
+use crate::store::Running;
 
 /// Apply the configuration again; rules of `shaper set` stay
 #[derive(Debug, clap::Args)]
@@ -15,15 +16,16 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let config = Config::load(&context.paths.config)?;
-    apply::apply(config, &apply::Options::default(), context, out)?;
-    attach(context, out)
+    apply::apply(config, &apply::Options::of_reload(), context, out)
 }
 
-/// Attaches what the running policy names and what is there, where it is not so already.
-fn attach(context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
-    let (change, dataplane) = Change::begin_up(context)?;
-    let policy = policy(&change.running(context)?)?;
-    let wanted = Wanted::of(&policy);
+/// Attaches what `policy` names and what is there, where it is not so already. The caller holds the lock.
+pub(super) fn attach(
+    policy: &Policy,
+    dataplane: &Dataplane,
+    context: &Context,
+) -> anyhow::Result<Vec<Attached>> {
+    let wanted = Wanted::of(policy);
     let interfaces = up::interfaces(context, &wanted)?.unwrap_or_default();
     let request = Request {
         policed: Some(wanted.policed(interfaces.keys())),
@@ -31,10 +33,22 @@ fn attach(context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
         needs: policy.fq_needs(),
         ..Request::default()
     };
-    for attached in dataplane.attach(&request)? {
-        if attached.done == Done::Attached {
-            up::describe(&attached, context, out)?;
-        }
+    Ok(dataplane.attach(&request)?)
+}
+
+/// After an interface that could not be attached: what ran before runs again.
+pub(super) fn take_back(
+    error: anyhow::Error,
+    change: &Change,
+    dataplane: &Dataplane,
+    before: &Running,
+    context: &Context,
+) -> anyhow::Error {
+    match change.commit(dataplane, before, context) {
+        Ok(_) => error.context("nothing was changed"),
+        Err(second) => error.context(format!(
+            "the rules were applied, and could not be taken back ({second:#}); \
+             the interfaces are as before until the next `shaper reload`"
+        )),
     }
-    Ok(())
 }
