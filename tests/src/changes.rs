@@ -56,8 +56,8 @@ impl Disturbed {
     }
 }
 
-/// Changes the limit of [`client`] number 1 `n` times, from one of `megabits` to the next, as `shaper set` does: in its
-/// place, or, every tenth time, with all tables.
+/// Changes the limit of [`client`] number 1 `n` times, from one of `megabits` to the next, by writing the tables as
+/// `shaper set` does.
 pub fn change_rate(shaper: &Shaper<'_>, n: usize, megabits: &[u32]) {
     let dataplane = shaper.dataplane();
     let key = key(client(1));
@@ -65,17 +65,11 @@ pub fn change_rate(shaper: &Shaper<'_>, n: usize, megabits: &[u32]) {
     let Some(Entry::Limited { bucket, .. }) = in_force.get(&key).copied() else {
         panic!("the client has no limit to change");
     };
-    for (turn, megabits) in megabits.iter().cycle().take(n).enumerate() {
+    for megabits in megabits.iter().cycle().take(n) {
         let rate_bytes_per_sec = u64::from(*megabits) * 125_000;
         let limit = Limit::new(rate_bytes_per_sec, 10_000_000, 200_000_000, None);
-        let entry = Entry::limited(limit, bucket);
-        if turn % 10 == 0 {
-            let tables = Tables::new(vec![(key, entry)]);
-            dataplane.apply(&tables).expect("the kernel takes the tables");
-        } else {
-            let is_changed = dataplane.change_one(&key, Some(&entry));
-            assert!(is_changed.expect("the kernel takes the rule"), "there is room");
-        }
+        let tables = Tables::new(vec![(key, Entry::limited(limit, bucket))]);
+        dataplane.apply(&tables).expect("the kernel takes the tables");
     }
 }
 
