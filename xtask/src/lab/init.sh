@@ -16,6 +16,9 @@ mount -t tracefs trace /sys/kernel/tracing
 exec </dev/null >/dev/ttyS0 2>&1
 modprobe -a -q $(cat /lab/modules) 2>/dev/null
 ip link set lo up
+# Receive timestamps are wanted for as long as it runs: whenever they come to be wanted or not, the kernel rewrites code
+# that packets run through, and an emulated processor can fall over that.
+[ "$(nproc)" = 1 ] || ping -q -i 86400 127.0.0.1 &
 stty -F /dev/ttyS1 raw -echo
 token=$(cat /lab/token)
 read -r up _ </proc/uptime
