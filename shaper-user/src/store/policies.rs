@@ -237,11 +237,16 @@ impl Policies {
 
     /// What can fail later is tried before anything is changed.
     fn prepare_to_keep(&self, next: &Running) -> Result<(), StoreError> {
-        if KeptFile::from(next).is_empty() && !is_there(&self.kept) {
+        if self.has_nothing_to_keep(&KeptFile::from(next))? {
             return Ok(());
         }
         ensure_directory(&self.state)?;
         check_file(&self.kept)
+    }
+
+    /// Whether there is no file and none is needed. What cannot be looked at is not made anew.
+    fn has_nothing_to_keep(&self, file: &KeptFile) -> Result<bool, StoreError> {
+        Ok(file.is_empty() && read_text(&self.kept)?.is_none())
     }
 
     fn with_rules_written(&self, running: &Running) -> Result<RunningFile, StoreError> {
@@ -301,7 +306,7 @@ impl Policies {
     /// If the file cannot be written.
     pub fn keep(&self, _lock: &Lock, running: &Running) -> Result<(), StoreError> {
         let file = KeptFile::from(running);
-        if file.is_empty() && !is_there(&self.kept) {
+        if self.has_nothing_to_keep(&file)? {
             return Ok(());
         }
         ensure_directory(&self.state)?;
