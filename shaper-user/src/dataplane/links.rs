@@ -38,7 +38,13 @@ pub(super) fn attach(
     if let Some(is_first) = by_tcx {
         // Whether the books know of it or not: a packet is not to be charged twice.
         let made_clsact = before.is_some_and(|before| before.made_clsact);
-        clsact::detach(netlink, device.ifindex, made_clsact)?;
+        if let Err(error) = clsact::detach(netlink, device.ifindex, made_clsact) {
+            // In nobody's books yet, so nobody else would take it away again.
+            if is_first {
+                let _ = detach_tcx(pins, &device.name);
+            }
+            return Err(error);
+        }
         return Ok(Link {
             hook: Hook::Tcx,
             made_clsact: false,
@@ -54,7 +60,12 @@ pub(super) fn attach(
         .iter()
         .any(clsact::Filter::is_ours);
     let is_added = clsact::attach(netlink, &device.name, device.ifindex, program)?;
-    detach_tcx(pins, &device.name)?;
+    if let Err(error) = detach_tcx(pins, &device.name) {
+        if is_first {
+            let _ = clsact::detach(netlink, device.ifindex, is_added);
+        }
+        return Err(error);
+    }
     let made_before = before.is_some_and(|before| before.made_clsact);
     Ok(Link {
         hook: Hook::Clsact,
