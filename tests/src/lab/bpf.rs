@@ -154,12 +154,12 @@ fn next_id(command: i32, id: u32) -> Option<u32> {
 }
 
 /// The number of a descriptor, as attributes hold it.
-pub(super) fn number(fd: &impl AsFd) -> u32 {
+pub(crate) fn number(fd: &impl AsFd) -> u32 {
     fd.as_fd().as_raw_fd().cast_unsigned()
 }
 
 /// Two 32-bit fields that follow each other.
-pub(super) fn pair(first: u32, second: u32) -> u64 {
+pub(crate) fn pair(first: u32, second: u32) -> u64 {
     u64::from(first) | u64::from(second) << 32
 }
 
@@ -171,7 +171,7 @@ pub(super) fn call_for_fd(command: i32, words: &[u64]) -> io::Result<OwnedFd> {
 }
 
 /// Any other command.
-pub(super) fn call(command: i32, words: &[u64]) -> io::Result<i64> {
+pub(crate) fn call(command: i32, words: &[u64]) -> io::Result<i64> {
     let mut attributes = Attributes([0; 16]);
     attributes.0[..words.len()].copy_from_slice(words);
     system_call(command, &mut attributes)

@@ -1,0 +1,229 @@
+//! A server of the test's own, where commands change the policy: run, watched, killed or refused.
+//!
+//! Everything that a command touches belongs to the thread that made it: mounts, network, files. So a test has as many
+//! of them as it likes; what makes a change slow is waiting for the kernel to be rid of old maps, and all can wait at once.
+
+pub mod changes;
+mod settled;
+mod several;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use shaper_user::dataplane::Dataplane;
+use shaper_user::paths::Paths;
+use shaper_user::policy::tables::Tables;
+
+use crate::trace::{Ended, Traced};
+use crate::visible::{Eye, mark_buckets};
+use crate::world::World;
+
+pub use settled::Settled;
+pub use several::{Thoroughness, on_scenes};
+
+/// A change of the policy by a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// What the configuration says by then.
+    pub config: &'static str,
+    /// The command.
+    pub command: &'static [&'static str],
+    /// Whether `eth1` is away meanwhile, and comes back as another: the one way to make shaper let go of it alone.
+    pub is_without_eth1: bool,
+}
+
+/// A change and what takes it back.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// Leads to the policy before, from that after it, and from itself.
+    pub back: Step,
+    /// Leads to the policy after.
+    pub there: Step,
+}
+
+impl Change {
+    /// The other way round.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self {
+            back: self.there,
+            there: self.back,
+        }
+    }
+}
+
+/// The server. Gone with all that it holds when dropped.
+#[derive(Debug)]
+pub struct Scene {
+    world: World,
+    directory: PathBuf,
+    /// The maps, as long as they are not made anew.
+    pub plane: Dataplane,
+    /// Sees what commands leave behind.
+    pub eye: Eye,
+}
+
+impl Scene {
+    /// With the policy that `change` starts from.
+    #[must_use]
+    pub fn before(change: &Change) -> Self {
+        let scene = Self::new(change.back.config);
+        scene.prepare(change);
+        scene
+    }
+
+    /// Goes to the policy that `change` starts from, and through the change once: what only grows has grown. Buckets that
+    /// outlast it have been used.
+    pub fn prepare(&self, change: &Change) {
+        self.take(&change.back);
+        mark_buckets(&self.paths().bpffs, 7);
+        self.take(&change.there);
+        self.take(&change.back);
+    }
+
+    fn new(config: &str) -> Self {
+        let world = World::new();
+        // SAFETY: a system call without pointers.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
+        add_interface("eth0");
+        add_interface("eth1");
+        let directory = std::env::temp_dir().join(format!(
+            "shaper-scene-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        fs::create_dir_all(&directory).unwrap();
+        // In memory, and seen by this thread alone.
+        run(Command::new("mount")
+            .args(["-t", "tmpfs", "tmpfs"])
+            .arg(&directory));
+        fs::write(directory.join("shaper.toml"), config).unwrap();
+        let paths = Paths {
+            bpffs: world.dir().join("shaper"),
+            run: directory.join("run"),
+            state: directory.join("state"),
+            config: directory.join("shaper.toml"),
+        };
+        run(command(&paths).args(["up", "-i", "eth0"]));
+        let plane = Dataplane::open(&paths).unwrap();
+        keep_maps_from_children();
+        Self {
+            plane,
+            eye: Eye::new(&paths),
+            world,
+            directory,
+        }
+    }
+
+    /// Takes a step, which must succeed.
+    pub fn take(&self, step: &Step) {
+        let ended = self.try_to_take(step);
+        assert_eq!(ended.code, Some(0), "{:?}: {}", step.command, ended.stderr);
+    }
+
+    /// As [`take`](Self::take), but says how it ended.
+    #[must_use]
+    pub fn try_to_take(&self, step: &Step) -> Ended {
+        if step.is_without_eth1 {
+            run(Command::new("ip").args(["link", "delete", "eth1"]));
+        }
+        let ended = self.start(step).finish();
+        if step.is_without_eth1 {
+            add_interface("eth1");
+        }
+        ended
+    }
+
+    /// Begins a step.
+    #[must_use]
+    pub fn start(&self, step: &Step) -> Traced {
+        let paths = self.paths();
+        fs::write(&paths.config, step.config).unwrap();
+        Traced::start(command(&paths).args(step.command))
+    }
+
+    /// Where its things stand.
+    #[must_use]
+    pub fn paths(&self) -> Paths {
+        Paths {
+            bpffs: self.world.dir().join("shaper"),
+            run: self.directory.join("run"),
+            state: self.directory.join("state"),
+            config: self.directory.join("shaper.toml"),
+        }
+    }
+
+    /// Whether `path` is one of its configuration, its files or its pins.
+    #[must_use]
+    pub fn is_one_of_its_files(&self, path: &str) -> bool {
+        let directories = [&*self.directory, self.world.dir()];
+        directories
+            .iter()
+            .any(|directory| Path::new(path).starts_with(directory))
+    }
+
+    /// The policy in force.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be read.
+    #[must_use]
+    pub fn policy(&self) -> Tables {
+        self.plane.entries().unwrap()
+    }
+
+    /// What there is between two commands.
+    #[must_use]
+    pub fn settled(&self) -> Settled {
+        Settled::of(self)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // The network goes with the thread, and what is attached to it; the pins go with the world.
+        let _ = Command::new("umount").arg("-l").arg(&self.directory).status();
+        let _ = fs::remove_dir(&self.directory);
+    }
+}
+
+/// What is mapped of maps would be copied for every child, page by page, and thrown away when it begins.
+fn keep_maps_from_children() {
+    let lines = fs::read_to_string("/proc/self/maps").unwrap();
+    for line in lines.lines().filter(|line| line.contains("bpf-map")) {
+        let (range, _) = line.split_once(' ').unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let [start, end] = [start, end].map(|text| usize::from_str_radix(text, 16).unwrap());
+        let memory = std::ptr::with_exposed_provenance_mut(start);
+        // SAFETY: advice about mappings of this process; one that is gone by now is refused.
+        unsafe { libc::madvise(memory, end - start, libc::MADV_DONTFORK) };
+    }
+}
+
+fn add_interface(name: &str) {
+    let peer = format!("{name}-peer");
+    run(Command::new("ip").args(["link", "add", name, "type", "veth", "peer", "name", &peer]));
+}
+
+/// `shaper`, with these places.
+fn command(paths: &Paths) -> Command {
+    let mut command = Command::new(std::env::var_os("SHAPER_BIN").unwrap_or_else(|| "shaper".into()));
+    command
+        .env("SHAPER_BPFFS_DIR", &paths.bpffs)
+        .env("SHAPER_RUN_DIR", &paths.run)
+        .env("SHAPER_STATE_DIR", &paths.state)
+        .env("SHAPER_CONFIG", &paths.config)
+        // Known, so that nobody looks for it in the processes above.
+        .env("SSH_CONNECTION", "192.0.2.99 50000 192.0.2.1 22");
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
