@@ -174,3 +174,49 @@ fn exempt_prefixes_are_added_listed_and_taken_back() {
     server.ok(&["exempt", "del", "10.0.0.0/8"]);
     assert!(server.ok(&["get", "10.1.2.3"]).contains("rule \"rest\""));
 }
+
+#[test]
+fn what_is_asked_for_and_not_there_is_said() {
+    let server = Server::up(CONFIG);
+    for (selector, hint) in [
+        ("nobody", "`shaper list` shows all, with their names"),
+        (
+            "203.0.113.7",
+            "`shaper get 203.0.113.7/32` says which rule covers it",
+        ),
+        ("10.0.0.7/8", "write `10.0.0.0/8`"),
+    ] {
+        let ran = server.run(&["list", selector]);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (4, ""),
+            "{selector}: {}",
+            ran.stderr
+        );
+        assert!(ran.stderr.ends_with(&format!("\n  {hint}\n")), "{}", ran.stderr);
+    }
+    let ran = server.run(&["-o", "plain", "list", "rest", "nobody"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (4, REST), "{}", ran.stderr);
+    server.configure("[interface.eth0]\nenforcement = \"police\"\n");
+    server.ok(&["reload"]);
+    assert_eq!(server.rules(), "", "no rule is no failure");
+}
+
+#[test]
+fn starting_and_stopping_answer_in_json_too() {
+    let server = Server::up(CONFIG);
+    let json = |args: &[&str]| -> serde_json::Value {
+        let said = server.ok(&[&["-o", "json"], args].concat());
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{args:?}: {error}: {said}"))
+    };
+    let again = json(&["up"]);
+    assert_eq!(again["attached"][0]["name"], "eth0");
+    assert_eq!(again["attached"][0]["done"], "nothing");
+    assert_eq!(again["attached"][0]["fq_devices"], serde_json::json!([]));
+    assert_eq!(json(&["down"])["was_up"], true);
+    assert_eq!(json(&["down"])["was_up"], false);
+    assert_eq!(json(&["up"])["attached"][0]["done"], "attached");
+    server.ok(&["down"]);
+    server.configure("");
+    assert_eq!(json(&["up", "--if-any"])["attached"], serde_json::json!([]));
+}

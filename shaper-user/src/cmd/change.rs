@@ -17,7 +17,7 @@ use super::{Context, Failure};
 use crate::config::{Config, RuleConfig, Source};
 use crate::dataplane::{Applied, Dataplane, DataplaneError};
 use crate::policy::tables::{Entry, TableKey, Tables};
-use crate::policy::{Deadline, FqNeeds, Policy};
+use crate::policy::{Deadline, Destination, FqNeeds, Policy};
 use crate::store::{Brief, Lock, Policies, Running, Trial};
 
 /// A change in progress; holds the lock.
@@ -83,6 +83,12 @@ impl Change {
         Ok(self.policies.brief()?)
     }
 
+    /// What runs, of the rules of the configuration only those whose destination `is_meant`; `None` as for
+    /// [`brief`](Self::brief).
+    pub(crate) fn part(&self, is_meant: &dyn Fn(Destination) -> bool) -> anyhow::Result<Option<Brief>> {
+        Ok(self.policies.part(is_meant)?)
+    }
+
     /// What should run by the configuration and what `shaper set` and `shaper exempt` made.
     pub(crate) fn configured(&self, context: &Context) -> anyhow::Result<Running> {
         let mut next = configuration_or_none(context)?;
@@ -142,14 +148,14 @@ impl Change {
         &self,
         dataplane: &Dataplane,
         next: &Brief,
-        entry: Option<&(TableKey, Entry)>,
+        entry: Option<(&TableKey, Option<&Entry>)>,
         needs: &FqNeeds,
         context: &Context,
     ) -> anyhow::Result<bool> {
         let announced = self.policies.announce_brief(&self.lock, next);
-        let put = |(key, entry): &(TableKey, Entry)| {
+        let put = |(key, entry): (&TableKey, Option<&Entry>)| {
             dataplane.make_room(needs)?;
-            Ok(dataplane.change_one(key, Some(entry))?)
+            Ok(dataplane.change_one(key, entry)?)
         };
         let put = announced
             .map_err(anyhow::Error::from)

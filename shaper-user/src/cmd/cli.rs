@@ -32,7 +32,7 @@ pub struct Cli {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 struct Global {
-    /// Interfaces, separated by commas.
+    /// Interfaces, separated by commas: for `up`, `status` and `doctor`.
     #[arg(
         short,
         long = "interface",
@@ -160,6 +160,7 @@ impl Cli {
     /// Runs the command; results go to `out`.
     pub(super) fn run(&self, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
         refuse_relative(&context.paths)?;
+        self.refuse_interfaces()?;
         match &self.command {
             Command::List(args) => list::run(args, context, out),
             Command::Get(args) => get::run(args, context, out),
@@ -183,6 +184,21 @@ impl Cli {
             Command::Man(args) => man::run(args, context, out),
             Command::KernelLog(args) => kernel_log::run(args, context, out),
         }
+    }
+
+    /// `-i` means something to commands about interfaces; elsewhere it would seem to narrow what it does not.
+    fn refuse_interfaces(&self) -> Result<(), Failure> {
+        let is_about_interfaces = matches!(
+            self.command,
+            Command::Up(_) | Command::Status(_) | Command::Doctor(_)
+        );
+        if is_about_interfaces || self.global.interfaces.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Usage {
+            message: "`-i` is for `up`, `status` and `doctor`".to_owned(),
+            hint: Some("leave it out: the rules hold for all interfaces together".to_owned()),
+        })
     }
 }
 

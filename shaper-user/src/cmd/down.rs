@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::{Change, Context};
 use crate::dataplane;
+use crate::view::json;
 
 /// Stop enforcing and put the qdiscs back
 #[derive(Debug, clap::Args)]
@@ -16,16 +17,11 @@ pub(crate) fn run(_args: &Args, context: &Context, out: &mut impl Write) -> anyh
     for note in notes {
         context.note(note);
     }
-    if !context.format.is_json() {
-        writeln!(
-            out,
-            "{}",
-            if was_up {
-                "down: nothing is limited any more"
-            } else {
-                "already down"
-            }
-        )?;
-    }
+    let line = match (context.format.is_json(), was_up) {
+        (true, _) => json::down(&Context::head(), was_up),
+        (false, true) => "down: nothing is limited any more".to_owned(),
+        (false, false) => "already down".to_owned(),
+    };
+    writeln!(out, "{line}")?;
     Ok(())
 }

@@ -127,14 +127,12 @@ fn delete(
 fn list(context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     Dataplane::open(&context.paths)?;
     let running = running(context)?;
-    let rows = written(&running)
-        .into_iter()
-        .map(|(prefix, source)| vec![prefix.to_string(), source.name().to_owned()])
-        .collect();
-    let table = Table {
-        heading: vec!["PREFIX", "SOURCE"],
-        rows,
-    };
+    let mut table = Table::new(vec!["PREFIX", "SOURCE"]);
+    for (prefix, source) in written(&running) {
+        table.add(prefix);
+        table.add(source.name());
+        table.end_row();
+    }
     match context.format {
         Format::Table => write!(out, "{}", table::aligned(&table, context.is_coloured))?,
         Format::Plain => write!(out, "{}", table::plain(&table))?,

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use super::change::running;
-use super::{Context, Failure, policy};
+use super::part::part_of_policy;
+use super::{Context, Failure};
 use crate::dataplane::Dataplane;
 use crate::policy::prefix::PrefixError;
 use crate::policy::{Destination, PolicyError};
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         .parse()
         .map_err(|error: PrefixError| Failure::from(PolicyError::from(error)))?;
     Dataplane::open(&context.paths)?;
-    let policy = policy(&running(context)?)?;
+    let policy = part_of_policy(context, &|other| other.overlaps(destination))?;
     let service = args.service.as_deref().map(|text| policy.service(text));
     let service = service.transpose().map_err(Failure::from)?;
     let explained = policy.explain(destination, service.as_ref().map(|service| &service.ports));

@@ -4,12 +4,13 @@ use std::io::Write;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::change::running;
-use super::{Context, Failure, Format, policy};
+use super::part::part_of_policy;
+use super::{Context, Failure, Format};
 use crate::config::Source;
 use crate::dataplane::Dataplane;
 use crate::policy::amount::parse_time;
-use crate::policy::{Destination, Rule};
+use crate::policy::prefix::PrefixError;
+use crate::policy::{Destination, Policy, Rule};
 use crate::stats::Activities;
 use crate::view::row::{self, Row, SortBy};
 use crate::view::{json, table};
@@ -17,7 +18,7 @@ use crate::view::{json, table};
 /// List the rules in force
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Names or destinations; a prefix stands for every rule inside.
+    /// Names or destinations; a prefix stands for every rule inside. What is written like a destination is none's name.
     selectors: Vec<String>,
     /// Counters, and what is sent at the moment.
     #[arg(long)]
@@ -57,7 +58,9 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             hint: Some("write for example `2s`".to_owned()),
         })?;
     let dataplane = Dataplane::open(&context.paths)?;
-    let policy = policy(&running(context)?)?;
+    let selectors: Vec<Selector<'_>> = args.selectors.iter().map(|text| Selector::of(text)).collect();
+    let policy = part_of_policy(context, &|other| may_be_meant(&selectors, other))?;
+    let unknown = selectors.iter().find(|selector| selector.is_unknown(&policy));
     let activities = if args.stats {
         let before = dataplane.snapshot()?;
         sleep(interval);
@@ -65,7 +68,10 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     } else {
         None
     };
-    let rules = policy.rules().iter().filter(|rule| args.selects(rule));
+    let rules = policy
+        .rules()
+        .iter()
+        .filter(|rule| args.selects(rule, &selectors));
     let mut rows: Vec<Row<'_>> = rules
         .map(|rule| {
             let is_exempt = !policy.is_in_force(rule);
@@ -80,6 +86,11 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             }
         })
         .collect();
+    if rows.is_empty()
+        && let Some(unknown) = unknown
+    {
+        return Err(unknown.no_such_rule().into());
+    }
     row::sort(&mut rows, args.sort);
     let pairs = || rows.iter().map(|row| (row.rule, row.activity));
     match context.format {
@@ -95,11 +106,13 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             }
         }
     }
-    Ok(())
+    // What there is comes first.
+    out.flush()?;
+    unknown.map_or(Ok(()), |unknown| Err(unknown.no_such_rule().into()))
 }
 
 impl Args {
-    fn selects(&self, rule: &Rule) -> bool {
+    fn selects(&self, rule: &Rule, selectors: &[Selector<'_>]) -> bool {
         let is_owned = match self.source {
             None => true,
             Some(Owner::Config) => rule.source == Source::Config,
@@ -116,19 +129,79 @@ impl Args {
         is_owned
             && is_for_service
             && is_in_group
-            && (self.selectors.is_empty() || self.selectors.iter().any(|text| is_meant(text, rule)))
+            && (selectors.is_empty() || selectors.iter().any(|selector| selector.selects(rule)))
     }
 }
 
-fn is_meant(selector: &str, rule: &Rule) -> bool {
-    if rule.name.as_deref() == Some(selector) {
-        return true;
+/// Which rules are meant.
+enum Selector<'a> {
+    Destination(Destination),
+    /// Why it is no destination is kept, in case it was meant to be one.
+    Name(&'a str, PrefixError),
+}
+
+impl<'a> Selector<'a> {
+    fn of(text: &'a str) -> Self {
+        match text.parse() {
+            Ok(destination) => Self::Destination(destination),
+            Err(error) => Self::Name(text, error),
+        }
     }
-    match (selector.parse(), rule.destination) {
-        (Ok(Destination::Prefix(outer)), Destination::Prefix(prefix)) => outer.contains(prefix),
-        (Ok(wanted), destination) => wanted == destination,
-        (Err(_), _) => false,
+
+    fn selects(&self, rule: &Rule) -> bool {
+        match self {
+            Self::Destination(wanted) => is_inside(rule.destination, *wanted),
+            Self::Name(name, _) => rule.name.as_deref() == Some(*name),
+        }
     }
+
+    fn is_unknown(&self, policy: &Policy) -> bool {
+        !policy.rules().iter().any(|rule| self.selects(rule))
+    }
+
+    fn no_such_rule(&self) -> Failure {
+        let (what, selector, hint) = match self {
+            Self::Destination(Destination::Any) => ("there is no rule for", "any".to_owned(), None),
+            Self::Destination(destination) => (
+                "there is no rule for",
+                destination.to_string(),
+                Some(format!("`shaper get {destination}` says which rule covers it")),
+            ),
+            Self::Name(name, error) => (
+                "there is no rule named",
+                format!("\"{name}\""),
+                Some(
+                    hint_of(error).unwrap_or_else(|| "`shaper list` shows all, with their names".to_owned()),
+                ),
+            ),
+        };
+        Failure::NoSuchRule { what, selector, hint }
+    }
+}
+
+/// How to write the destination that was meant by what is none, if one was.
+fn hint_of(error: &PrefixError) -> Option<String> {
+    match error {
+        PrefixError::Address { .. } => None,
+        other => other.hint(),
+    }
+}
+
+/// A destination that is no prefix is only inside itself.
+fn is_inside(inner: Destination, outer: Destination) -> bool {
+    match (outer, inner) {
+        (Destination::Prefix(outer), Destination::Prefix(inner)) => outer.contains(inner),
+        _ => outer == inner,
+    }
+}
+
+/// Whether a rule for `other` may be one of those that are meant.
+fn may_be_meant(selectors: &[Selector<'_>], other: Destination) -> bool {
+    let may_be = |selector: &Selector<'_>| match selector {
+        Selector::Destination(wanted) => is_inside(other, *wanted),
+        Selector::Name(..) => true,
+    };
+    selectors.is_empty() || selectors.iter().any(may_be)
 }
 
 impl clap::ValueEnum for SortBy {

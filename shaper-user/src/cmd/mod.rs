@@ -21,6 +21,7 @@ mod list;
 mod man;
 mod monitor;
 mod observe;
+mod part;
 mod patrol;
 mod progress;
 mod rails;

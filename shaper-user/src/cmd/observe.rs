@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use super::Context;
 use super::change::{has_ended, now, running};
 use super::sources::policy;
-use crate::config::RuleConfig;
+use crate::config::{RuleConfig, Source};
 use crate::dataplane::{self, Attached, Dataplane, DataplaneError, Done, InterfaceStatus, Problem};
 use crate::monitor::{Observation, Seen, Wanted};
-use crate::store::Policies;
+use crate::store::{Policies, Running};
 
 /// What tells one version of the running policy's file from another.
 type Version = (u64, u64, Option<SystemTime>);
@@ -23,6 +23,8 @@ pub(super) struct Observer<'a> {
     wanted: Wanted,
     /// Rules with a deadline.
     ending: Vec<RuleConfig>,
+    /// Those of the configuration, and the name of all its rules.
+    configured: Option<(String, Vec<RuleConfig>)>,
 }
 
 impl<'a> Observer<'a> {
@@ -33,6 +35,7 @@ impl<'a> Observer<'a> {
             version: None,
             wanted: Wanted::default(),
             ending: Vec::new(),
+            configured: None,
         }
     }
 
@@ -60,17 +63,49 @@ impl<'a> Observer<'a> {
         // A policy on trial is taken back by whoever reads it too late.
         let is_on_trial = Policies::new(&self.context.paths).has_trial();
         if is_on_trial || version.is_none() || version != self.version {
-            let running = running(self.context)?;
-            self.wanted = Wanted::of(&policy(&running)?);
-            self.ending = running
-                .rules
-                .into_iter()
-                .filter(|rule| rule.expires.is_some())
-                .collect();
-            self.version = version;
+            let (wanted, ending) = self.read_running(is_on_trial)?;
+            (self.wanted, self.ending, self.version) = (wanted, ending, version);
         }
         Ok(())
     }
+
+    /// What runs, in short. The rules of the configuration, of which there may be a million, are only read if one of them
+    /// ends, and once for each configuration.
+    fn read_running(&mut self, is_on_trial: bool) -> anyhow::Result<(Wanted, Vec<RuleConfig>)> {
+        let policies = Policies::new(&self.context.paths);
+        let brief = if is_on_trial || policies.has_next() {
+            None
+        } else {
+            policies.brief()?
+        };
+        let Some(brief) = brief else {
+            let running = running(self.context)?;
+            return Ok((Wanted::of(&policy(&running)?), ending(running)));
+        };
+        let wanted = Wanted::of(&policy(&brief.running)?);
+        let name = brief.configured().to_owned();
+        let may_end = brief.facts.first_end_unix_secs.is_some();
+        let mut rules = ending(brief.running);
+        if may_end {
+            if self.configured.as_ref().is_none_or(|(known, _)| *known != name) {
+                let mut configured = ending(running(self.context)?);
+                configured.retain(|rule| rule.source == Source::Config);
+                self.configured = Some((name, configured));
+            }
+            rules.extend(
+                self.configured
+                    .iter()
+                    .flat_map(|(_, rules)| rules.iter().cloned()),
+            );
+        }
+        Ok((wanted, rules))
+    }
+}
+
+/// Rules with a deadline.
+fn ending(running: Running) -> Vec<RuleConfig> {
+    let rules = running.rules.into_iter();
+    rules.filter(|rule| rule.expires.is_some()).collect()
 }
 
 /// What `attached` interfaces and those of the policy are like.

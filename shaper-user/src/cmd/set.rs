@@ -10,6 +10,7 @@ use rules::{rule_for, with_rule};
 use single::Single;
 
 pub(super) use rules::{is_one_of, is_target};
+pub(super) use single::{is_due, total};
 
 use super::change::now;
 use super::{Change, Context, Failure, policy, rails, trial};

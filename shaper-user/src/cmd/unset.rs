@@ -1,6 +1,10 @@
 //! `shaper unset`: takes a limit away.
 
+mod single;
+
 use std::io::Write;
+
+use single::Known;
 
 use super::set::{is_target, target_text};
 use super::sources::written_target;
@@ -51,6 +55,13 @@ enum Selector<'a> {
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     args.destination()?;
     let (change, dataplane) = Change::begin_up(context)?;
+    match Known::of(&change, args)? {
+        Known::Single(single) if single.commit(&change, &dataplane, context)? => {
+            return say(&single.before, &single.after, &[], context, out);
+        }
+        Known::Missing if args.ignore_missing || args.all => return nothing(context, out),
+        _ => {}
+    }
     let mut next = change.running(context)?;
     let before = policy(&next)?;
     let selector = args.selector(&before, &next.aside)?;
@@ -63,15 +74,32 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         .collect();
     if next.rules.len() == n_before && aside.is_empty() {
         return if args.ignore_missing || args.all {
-            context.note("there was nothing to take away");
-            Ok(())
+            nothing(context, out)
         } else {
             Err(missing(&selector, &before, context).into())
         };
     }
     let after = policy(&next)?;
     change.commit(&dataplane, &next, context)?;
+    say(&before, &after, &aside, context, out)
+}
 
+/// There was no such rule, and that is fine.
+fn nothing(context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
+    context.note("there was nothing to take away");
+    if context.format.is_json() {
+        writeln!(out, "{}", json::rules(&Context::head(), []))?;
+    }
+    Ok(())
+}
+
+fn say(
+    before: &Policy,
+    after: &Policy,
+    aside: &[RuleConfig],
+    context: &Context,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let removed = before
         .rules()
         .iter()
@@ -82,10 +110,10 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         return Ok(());
     }
     for rule in removed {
-        let now = describe(&after, rule.target(), context);
+        let now = describe(after, rule.target(), context);
         writeln!(out, "{} -> {now}", words::target(rule))?;
     }
-    for rule in &aside {
+    for rule in aside {
         writeln!(out, "{}: taken away; it was not in force", written_target(rule))?;
     }
     Ok(())

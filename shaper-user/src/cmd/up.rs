@@ -8,6 +8,7 @@ use super::sources::{policy, set_aside, warnings};
 use super::{Change, Context, Failure};
 use crate::dataplane::{self, Attached, Dataplane, Done, Hook, Request};
 use crate::monitor::Wanted;
+use crate::view::json::{self, AttachedInterface};
 
 /// Start enforcing: on the interfaces of the configuration, or on those named by `-i`
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     let by_name = Wanted::of(&wanted);
     let interfaces = interfaces(context, &by_name)?;
     if interfaces.is_none() && !is_attached(context)? {
-        return nothing_to_do(args, context);
+        return nothing_to_do(args, context, out);
     }
     let interfaces = interfaces.unwrap_or_default();
     let request = Request {
@@ -73,10 +74,28 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             return Err(error);
         }
     };
+    if context.format.is_json() {
+        let attached: Vec<AttachedInterface> = attached.into_iter().map(as_json).collect();
+        writeln!(out, "{}", json::attached(&Context::head(), &attached))?;
+        return Ok(());
+    }
     for attached in &attached {
         describe(attached, context, out)?;
     }
     Ok(())
+}
+
+fn as_json(attached: Attached) -> AttachedInterface {
+    AttachedInterface {
+        name: attached.interface,
+        hook: attached.hook.name(),
+        done: match attached.done {
+            Done::Attached => "attached",
+            Done::Replaced => "replaced",
+            Done::Nothing => "nothing",
+        },
+        fq_devices: attached.holders,
+    }
 }
 
 /// Nothing was up before, or another layout was, whose policy is then what runs.
@@ -110,10 +129,13 @@ pub(super) fn interfaces(
 }
 
 /// No interface is named, and none was attached before.
-fn nothing_to_do(args: &Args, context: &Context) -> anyhow::Result<()> {
+fn nothing_to_do(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let message = "no interface is named, and the configuration has none".to_owned();
     if args.if_any {
         context.note(format_args!("{message}: nothing is limited"));
+        if context.format.is_json() {
+            writeln!(out, "{}", json::attached(&Context::head(), &[]))?;
+        }
         return Ok(());
     }
     Err(Failure::Usage {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::{Place, plain};
 
 /// A text with its place in the file.
 pub type Text = toml::Spanned<String>;
@@ -243,6 +243,11 @@ impl RuleConfig {
         self.source = source;
         self.file = usize::MAX;
         self
+    }
+
+    /// Adds it to `text`, as `Config::rules_text` has it.
+    pub fn add_text_to(&self, text: &mut String) {
+        plain::add_text(text, self);
     }
 
     /// Where `part` of it stands.

@@ -44,31 +44,39 @@ pub(super) fn rules(text: &str) -> Option<(&str, Vec<RuleConfig>)> {
 pub(super) fn text_of<'a>(rules: impl IntoIterator<Item = &'a RuleConfig>) -> String {
     let mut text = String::new();
     for rule in rules {
-        text += HEADER;
-        text.push('\n');
-        let of = |part: &'a Rare<Text>| part.as_ref().map(|part| part.get_ref().as_str());
-        let pairs = [
-            ("name", of(&rule.name)),
-            ("destination", Some(rule.destination.get_ref().as_str())),
-            ("service", of(&rule.service)),
-            ("per", of(&rule.per)),
-            ("rate", Some(rule.rate.get_ref().as_str())),
-            ("group", of(&rule.group)),
-            ("burst", of(&rule.burst)),
-            ("horizon", of(&rule.horizon)),
-            ("ecn", of(&rule.ecn)),
-            ("comment", rule.comment.as_deref()),
-        ];
-        for (key, value) in pairs {
-            if let Some(value) = value {
-                add_pair(&mut text, key, value);
-            }
-        }
-        if let Some(moment) = &rule.expires {
-            text += &format!("expires = {}\n", moment.get_ref());
-        }
+        add_text(&mut text, rule);
     }
     text
+}
+
+/// Adds one rule to a text of [`text_of`].
+pub(super) fn add_text(text: &mut String, rule: &RuleConfig) {
+    *text += HEADER;
+    text.push('\n');
+    let pairs = [
+        ("name", part(rule.name.as_deref())),
+        ("destination", Some(rule.destination.get_ref().as_str())),
+        ("service", part(rule.service.as_deref())),
+        ("per", part(rule.per.as_deref())),
+        ("rate", Some(rule.rate.get_ref().as_str())),
+        ("group", part(rule.group.as_deref())),
+        ("burst", part(rule.burst.as_deref())),
+        ("horizon", part(rule.horizon.as_deref())),
+        ("ecn", part(rule.ecn.as_deref())),
+        ("comment", rule.comment.as_deref()),
+    ];
+    for (key, value) in pairs {
+        if let Some(value) = value {
+            add_pair(text, key, value);
+        }
+    }
+    if let Some(moment) = &rule.expires {
+        *text += &format!("expires = {}\n", moment.get_ref());
+    }
+}
+
+fn part(part: Option<&Text>) -> Option<&str> {
+    part.map(|part| part.get_ref().as_str())
 }
 
 fn add_pair(text: &mut String, key: &str, value: &str) {

@@ -4,6 +4,8 @@
 //! their ids and opening a map by its id needs more privilege than shaper has. Once a policy is in force both slots
 //! hold the same tables, so the replaced ones are freed.
 
+mod others;
+
 use std::os::fd::OwnedFd;
 
 use shaper_common::names::{GROUPS, SERVICES};

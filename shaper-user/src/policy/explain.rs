@@ -150,13 +150,9 @@ fn covers(rule: &Rule, destination: Destination, ports: Option<&Ports>) -> bool 
 
 /// Whether `rule` is for some of it.
 fn touches(rule: &Rule, destination: Destination, ports: Option<&Ports>) -> bool {
-    let is_for_destination = match (rule.destination, destination) {
-        (Destination::Prefix(own), Destination::Prefix(asked)) => own.contains(asked) || asked.contains(own),
-        (Destination::Any, _) | (_, Destination::Any) => true,
-    };
     let is_for_ports = match (rule.target().ports, ports) {
         (Some(service), Some(ports)) => !service.common(ports).is_empty(),
         _ => true,
     };
-    is_for_destination && is_for_ports
+    rule.destination.overlaps(destination) && is_for_ports
 }

@@ -214,6 +214,15 @@ impl Destination {
             Self::Any => true,
         }
     }
+
+    /// Whether both cover some address.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Prefix(own), Self::Prefix(other)) => own.contains(other) || other.contains(own),
+            (Self::Any, _) | (_, Self::Any) => true,
+        }
+    }
 }
 
 #[cfg(test)]

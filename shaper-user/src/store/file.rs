@@ -64,6 +64,11 @@ pub fn write_toml<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError
 
 /// As [`write_toml`], with a text as it is.
 pub(super) fn write_text(path: &Path, text: &str) -> Result<(), StoreError> {
+    write_bytes(path, text.as_bytes())
+}
+
+/// As [`write_toml`], with bytes as they are.
+pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     // Whatever somebody else has put there is left to be looked at.
     check_file(path)?;
     let temporary = path.with_added_extension(TEMPORARY);
@@ -76,7 +81,7 @@ pub(super) fn write_text(path: &Path, text: &str) -> Result<(), StoreError> {
         .open(&temporary)
         .map_err(StoreError::io("create", &temporary))
         .and_then(|mut file| {
-            file.write_all(text.as_bytes())
+            file.write_all(bytes)
                 .and_then(|()| file.sync_all())
                 .map_err(StoreError::io("write", &temporary))
         })

@@ -1,6 +1,7 @@
 //! The running policy, the next one, and the rules that survive a reboot.
 
 mod form;
+mod index;
 mod rules;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use super::file::{TEMPORARY, as_text, from_text, read_text, read_toml, remove, w
 use super::{Lock, StoreError, ensure_directory};
 use crate::config::{Config, ExemptConfig, RuleConfig};
 use crate::paths::Paths;
+use crate::policy::Destination;
 
 pub use form::{Facts, as_configuration};
 
@@ -37,7 +39,7 @@ pub struct Kept {
     pub rules: Vec<RuleConfig>,
 }
 
-/// What runs but for the rules of the configuration, however many these are.
+/// What runs but for the rules of the configuration, or most of them, however many these are.
 #[derive(Clone, Debug)]
 pub struct Brief {
     /// The rest.
@@ -46,6 +48,14 @@ pub struct Brief {
     pub facts: Facts,
     /// The file they stand in.
     rules: String,
+}
+
+impl Brief {
+    /// Names the rules of the configuration: as long as it stays the same, so do they.
+    #[must_use]
+    pub fn configured(&self) -> &str {
+        &self.rules
+    }
 }
 
 /// The files that hold policies. The rules of the configuration have a file of their own, which is never changed: a
@@ -90,11 +100,18 @@ impl Policies {
     /// If the file cannot be read.
     pub fn brief(&self) -> Result<Option<Brief>, StoreError> {
         let file: Option<RunningFile> = read_toml(&self.running)?;
-        Ok(file.map(|mut file| Brief {
-            facts: std::mem::take(&mut file.facts),
-            rules: std::mem::take(&mut file.rules),
-            running: file.with(Vec::new()),
-        }))
+        Ok(file.map(|file| file.brief(Vec::new())))
+    }
+
+    /// What runs, of the rules of the configuration only those whose destination `is_meant`: so many rules more do not
+    /// matter. `None` before the first `up`.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
+    pub fn part(&self, is_meant: &dyn Fn(Destination) -> bool) -> Result<Option<Brief>, StoreError> {
+        let read = self.read_with(&self.running, |name| self.rules.read_part(name, is_meant))?;
+        Ok(read.map(|(file, rules)| file.brief(rules)))
     }
 
     /// What a command that was killed was about to make run.
@@ -107,13 +124,23 @@ impl Policies {
     }
 
     fn read_whole(&self, path: &Path) -> Result<Option<Running>, StoreError> {
+        let read = self.read_with(path, |name| self.rules.read(name))?;
+        Ok(read.map(|(file, rules)| file.with(rules)))
+    }
+
+    /// The policy at `path`, and what `read` finds in the file of rules that it names.
+    fn read_with<R>(
+        &self,
+        path: &Path,
+        read: impl Fn(&str) -> Result<Option<R>, StoreError>,
+    ) -> Result<Option<(RunningFile, R)>, StoreError> {
         let mut before = None;
         loop {
             let Some(file) = read_toml::<RunningFile>(path)? else {
                 return Ok(None);
             };
-            match self.rules.read(&file.rules)? {
-                Some(rules) => return Ok(Some(file.with(rules))),
+            match read(&file.rules)? {
+                Some(rules) => return Ok(Some((file, rules))),
                 // Another policy runs by now, and its rules stand elsewhere.
                 None if before.as_ref() != Some(&file.rules) => before = Some(file.rules),
                 None => return Err(self.rules.missing(&file.rules)),

@@ -1,5 +1,6 @@
 //! JSON for programs: versioned, in base units, with the unit in the key.
 
+mod attached;
 mod difference;
 mod event;
 mod status;
@@ -10,6 +11,7 @@ use crate::policy::{Action, Deadline, Explanation, Ports, Prefix, Rule, Source, 
 use crate::stats::Activity;
 
 pub use self::event::event;
+pub use attached::{AttachedInterface, attached, down};
 pub use difference::{applied, differences};
 pub use status::{checks, status};
 

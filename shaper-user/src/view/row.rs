@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::rule::rate;
-use super::table::Table;
+use super::table::{NONE, Table};
 use super::units::{self, Unit};
 use crate::policy::{Action, Rule};
 use crate::stats::Activity;
@@ -48,95 +48,105 @@ pub fn sort(rows: &mut [Row<'_>], by: SortBy) {
     match by {
         SortBy::Destination => {}
         SortBy::Name => rows.sort_by_key(|row| (row.rule.name.is_none(), row.rule.name.clone())),
-        SortBy::Service => rows.sort_by_key(|row| (row.rule.service.is_none(), service(row.rule))),
+        SortBy::Service => rows.sort_by_key(|row| (row.rule.service.is_none(), service(row.rule).cloned())),
         SortBy::Rate => rows.sort_by_key(|row| Reverse(row.rule.bytes_per_sec().unwrap_or(u64::MAX))),
-        SortBy::Group => rows.sort_by_key(|row| (row.rule.group.is_none(), group(row.rule))),
+        SortBy::Group => rows.sort_by_key(|row| (row.rule.group.is_none(), group(row.rule).cloned())),
         SortBy::Expires => rows.sort_by_key(|row| (row.rule.expires.is_none(), row.rule.expires)),
         SortBy::Now => rows.sort_by_key(|row| Reverse(now(row))),
         SortBy::Dropped => rows.sort_by_key(|row| Reverse(dropped(row))),
     }
 }
 
-const NONE: &str = "-";
+const WITH_STATS: [&str; 10] = [
+    "NAME",
+    "DESTINATION",
+    "SERVICE",
+    "RATE",
+    "NOW",
+    "LIMITED",
+    "DELAYED",
+    "DROPPED",
+    "EXPIRES",
+    "SOURCE",
+];
+
+const WITHOUT_STATS: [&str; 9] = [
+    "NAME",
+    "DESTINATION",
+    "SERVICE",
+    "PER",
+    "RATE",
+    "BURST",
+    "GROUP",
+    "EXPIRES",
+    "SOURCE",
+];
 
 /// The table for people.
 #[must_use]
 pub fn table(rows: &[Row<'_>], has_stats: bool, unit: Unit) -> Table {
-    let heading = if has_stats {
-        vec![
-            "NAME",
-            "DESTINATION",
-            "SERVICE",
-            "RATE",
-            "NOW",
-            "LIMITED",
-            "DELAYED",
-            "DROPPED",
-            "EXPIRES",
-            "SOURCE",
-        ]
+    let mut table = Table::new(if has_stats {
+        WITH_STATS.to_vec()
     } else {
-        vec![
-            "NAME",
-            "DESTINATION",
-            "SERVICE",
-            "PER",
-            "RATE",
-            "BURST",
-            "GROUP",
-            "EXPIRES",
-            "SOURCE",
-        ]
-    };
-    let cells = |row: &Row<'_>| {
+        WITHOUT_STATS.to_vec()
+    });
+    let mut amounts = Amounts::default();
+    for row in rows {
         let rule = row.rule;
-        let mut cells = first_cells(rule);
+        add_first(&mut table, rule);
         if has_stats {
-            cells.push(rate(rule, unit));
-            cells.extend(activity_cells(row, unit));
+            table.add(amounts.of(rule, unit).0);
+            add_activity(&mut table, row, unit);
         } else {
-            let burst = rule.limit().map(|limit| units::size(limit.burst_bytes));
-            cells.extend([
-                rule.per.to_string(),
-                rate(rule, unit),
-                burst.unwrap_or_else(none),
-                group(rule),
-            ]);
+            table.add(rule.per);
+            let (rate, burst) = amounts.of(rule, unit);
+            table.add(rate);
+            table.add(burst);
+            table.add_if(group(rule));
         }
-        cells.extend(last_cells(rule));
-        cells
-    };
-    Table {
-        heading,
-        rows: rows.iter().map(cells).collect(),
+        add_last(&mut table, rule);
+    }
+    table
+}
+
+/// Rate and burst in words, made once for neighbours that have the same.
+#[derive(Default)]
+struct Amounts {
+    of: Option<Action>,
+    rate: String,
+    burst: String,
+}
+
+impl Amounts {
+    fn of(&mut self, rule: &Rule, unit: Unit) -> (&str, &str) {
+        if self.of != Some(rule.action) {
+            self.of = Some(rule.action);
+            self.rate = rate(rule, unit);
+            let burst = rule.limit().map(|limit| units::size(limit.burst_bytes));
+            self.burst = burst.unwrap_or_else(|| NONE.to_owned());
+        }
+        (&self.rate, &self.burst)
     }
 }
 
-fn none() -> String {
-    NONE.to_owned()
+fn add_first(table: &mut Table, rule: &Rule) {
+    table.add_if(rule.name.as_ref());
+    table.add(rule.destination);
+    table.add_if(service(rule));
 }
 
-fn first_cells(rule: &Rule) -> Vec<String> {
-    vec![
-        rule.name.clone().unwrap_or_else(none),
-        rule.destination.to_string(),
-        service(rule),
-    ]
+fn add_last(table: &mut Table, rule: &Rule) {
+    table.add_if(rule.expires);
+    table.add(rule.source.name());
+    table.end_row();
 }
 
-fn last_cells(rule: &Rule) -> [String; 2] {
-    let expires = rule.expires.map(|expires| expires.to_string());
-    [expires.unwrap_or_else(none), rule.source.name().to_owned()]
+fn service(rule: &Rule) -> Option<&String> {
+    rule.service.as_ref().map(|service| &service.name)
 }
 
-fn service(rule: &Rule) -> String {
-    rule.service
-        .as_ref()
-        .map_or_else(none, |service| service.name.clone())
-}
-
-fn group(rule: &Rule) -> String {
-    rule.group.as_ref().map_or_else(none, |group| group.name.clone())
+fn group(rule: &Rule) -> Option<&String> {
+    rule.group.as_ref().map(|group| &group.name)
 }
 
 /// What the kernel counts for a rule: nothing, if it limits nothing.
@@ -144,52 +154,49 @@ fn counted<'a>(row: &Row<'a>) -> Option<&'a Activity> {
     row.activity.filter(|_| row.rule.action != Action::Unlimited)
 }
 
-fn activity_cells(row: &Row<'_>, unit: Unit) -> [String; 4] {
-    match counted(row) {
-        Some(activity) => [
-            units::rate(activity.sent_bytes_per_sec, unit),
-            units::percent(activity.n_limited, activity.n_packets),
-            units::count(activity.bucket.paced_packets),
-            units::count(activity.bucket.dropped_packets),
-        ],
-        None if row.is_exempt => ["exempt".to_owned(), none(), none(), none()],
-        None => [none(), none(), none(), none()],
-    }
+fn add_activity(table: &mut Table, row: &Row<'_>, unit: Unit) {
+    let Some(activity) = counted(row) else {
+        table.add(if row.is_exempt { "exempt" } else { NONE });
+        for _ in 0..3 {
+            table.add(NONE);
+        }
+        return;
+    };
+    table.add(units::rate(activity.sent_bytes_per_sec, unit));
+    table.add(units::percent(activity.n_limited, activity.n_packets));
+    table.add(units::count(activity.bucket.paced_packets));
+    table.add(units::count(activity.bucket.dropped_packets));
 }
 
 /// The table for awk: bits per second, bytes and packets, without units.
 #[must_use]
 pub fn plain(rows: &[Row<'_>], has_stats: bool) -> Table {
-    let cells = |row: &Row<'_>| {
+    let mut table = Table::default();
+    for row in rows {
         let rule = row.rule;
-        let number = |number: Option<u64>| number.map_or_else(none, |number| number.to_string());
-        let rate = match &rule.action {
-            Action::Unlimited => "unlimited".to_owned(),
-            Action::Block => "block".to_owned(),
-            Action::Limit(limit) => limit.rate.bits_per_sec().to_string(),
-        };
-        let mut cells = first_cells(rule);
+        add_first(&mut table, rule);
+        if !has_stats {
+            table.add(rule.per);
+        }
+        match &rule.action {
+            Action::Unlimited => table.add("unlimited"),
+            Action::Block => table.add("block"),
+            Action::Limit(limit) => table.add(limit.rate.bits_per_sec()),
+        }
         if has_stats {
-            cells.push(rate);
             let activity = counted(row);
             let bucket = activity.map(|activity| activity.bucket);
-            cells.extend([
-                number(activity.map(|activity| activity.sent_bytes_per_sec.saturating_mul(8))),
-                number(bucket.map(|bucket| bucket.sent_bytes)),
-                number(bucket.map(|bucket| bucket.paced_packets)),
-                number(bucket.map(|bucket| bucket.dropped_packets)),
-            ]);
+            table.add_if(activity.map(|activity| activity.sent_bytes_per_sec.saturating_mul(8)));
+            table.add_if(bucket.map(|bucket| bucket.sent_bytes));
+            table.add_if(bucket.map(|bucket| bucket.paced_packets));
+            table.add_if(bucket.map(|bucket| bucket.dropped_packets));
         } else {
-            let burst = number(rule.limit().map(|limit| limit.burst_bytes));
-            cells.extend([rule.per.to_string(), rate, burst, group(rule)]);
+            table.add_if(rule.limit().map(|limit| limit.burst_bytes));
+            table.add_if(group(rule));
         }
-        cells.extend(last_cells(rule));
-        cells
-    };
-    Table {
-        heading: Vec::new(),
-        rows: rows.iter().map(cells).collect(),
+        add_last(&mut table, rule);
     }
+    table
 }
 
 #[cfg(test)]

@@ -1,54 +1,108 @@
 //! Rows of cells as text.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
-/// A heading and rows of as many cells each.
+/// A heading and rows of as many cells each. There may be a million rows: all of them are one text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
-    /// Names of the columns.
-    pub heading: Vec<&'static str>,
-    /// What they hold.
-    pub rows: Vec<Vec<String>>,
+    heading: Vec<&'static str>,
+    /// A tab between cells, a line feed behind each row.
+    text: String,
+    /// Characters of the widest cell in each column.
+    widths: Vec<usize>,
+    /// Cells of the row that has been begun.
+    n_cells: usize,
+}
+
+impl Table {
+    /// Without rows; `heading` names the columns, or is empty for a table without one.
+    #[must_use]
+    pub fn new(heading: Vec<&'static str>) -> Self {
+        Self {
+            widths: heading.iter().map(|name| width(name)).collect(),
+            heading,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a cell to the row. A control character in it, which would break rows and columns, is shown as such.
+    pub fn add(&mut self, cell: impl Display) {
+        if self.n_cells > 0 {
+            self.text.push('\t');
+        }
+        let begin = self.text.len();
+        let _ = write!(self.text, "{cell}");
+        if self.text[begin..].bytes().any(|byte| byte.is_ascii_control()) {
+            let shown = self.text[begin..].replace(|c: char| c.is_ascii_control(), "\u{fffd}");
+            self.text.replace_range(begin.., &shown);
+        }
+        let width = width(&self.text[begin..]);
+        match self.widths.get_mut(self.n_cells) {
+            Some(widest) => *widest = width.max(*widest),
+            None => self.widths.push(width),
+        }
+        self.n_cells += 1;
+    }
+
+    /// Adds a cell; `-` if there is nothing to show.
+    pub fn add_if(&mut self, cell: Option<impl Display>) {
+        match cell {
+            Some(cell) => self.add(cell),
+            None => self.add(NONE),
+        }
+    }
+
+    /// Ends the row.
+    pub fn end_row(&mut self) {
+        self.text.push('\n');
+        self.n_cells = 0;
+    }
+}
+
+/// What stands where there is nothing to show.
+pub const NONE: &str = "-";
+
+fn width(cell: &str) -> usize {
+    if cell.is_ascii() {
+        cell.len()
+    } else {
+        cell.chars().count()
+    }
 }
 
 /// Columns as wide as their widest cell, two blanks between them, none at the end of a line.
 #[must_use]
 pub fn aligned(table: &Table, is_coloured: bool) -> String {
-    let width = |cell: &str| cell.chars().count();
-    let mut widths: Vec<usize> = table.heading.iter().map(|name| width(name)).collect();
-    for row in &table.rows {
-        for (widest, cell) in widths.iter_mut().zip(row) {
-            *widest = width(cell).max(*widest);
-        }
+    let heading = table.heading.join("\t");
+    let line_len = table.widths.iter().map(|width| width + 2).sum::<usize>() + 1;
+    let n_rows = table.text.bytes().filter(|byte| *byte == b'\n').count();
+    let mut text = String::with_capacity(line_len * (n_rows + 1));
+    if is_coloured {
+        text.push_str("\x1b[1m");
     }
-    let mut text = String::new();
-    let mut add_line = |cells: &mut dyn Iterator<Item = &str>, is_bold: bool| {
-        let mut line = String::new();
-        for (cell, widest) in cells.zip(&widths) {
-            let _ = write!(line, "{cell:<widest$}  ");
-        }
-        let line = line.trim_end();
-        let _ = if is_bold {
-            writeln!(text, "\x1b[1m{line}\x1b[0m")
-        } else {
-            writeln!(text, "{line}")
-        };
-    };
-    add_line(&mut table.heading.iter().copied(), is_coloured);
-    for row in &table.rows {
-        add_line(&mut row.iter().map(String::as_str), false);
+    add_line(&mut text, &heading, &table.widths);
+    text.push_str(if is_coloured { "\x1b[0m\n" } else { "\n" });
+    for row in table.text.lines() {
+        add_line(&mut text, row, &table.widths);
+        text.push('\n');
     }
     text
 }
 
+fn add_line(text: &mut String, row: &str, widths: &[usize]) {
+    let begin = text.len();
+    for (cell, widest) in row.split('\t').zip(widths) {
+        text.push_str(cell);
+        let n_blanks = widest + 2 - width(cell);
+        text.extend(std::iter::repeat_n(' ', n_blanks));
+    }
+    text.truncate(begin + text[begin..].trim_end().len());
+}
+
 /// One line for each row, a tab between cells, no heading.
 #[must_use]
-pub fn plain(table: &Table) -> String {
-    table.rows.iter().fold(String::new(), |mut text, row| {
-        text.push_str(&row.join("\t"));
-        text.push('\n');
-        text
-    })
+pub fn plain(table: &Table) -> &str {
+    &table.text
 }
 
 #[cfg(test)]
@@ -56,11 +110,14 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
-        Table {
-            heading: vec!["NAME", "RATE", "X"],
-            rows: vec![row(["a", "20.0 Mbit/s", "-"]), row(["größer", "-", ""])],
+        let mut table = Table::new(vec!["NAME", "RATE", "X"]);
+        for row in [["a", "20.0 Mbit/s", "-"], ["größer", "-", ""]] {
+            for cell in row {
+                table.add(cell);
+            }
+            table.end_row();
         }
+        table
     }
 
     #[test]
@@ -83,5 +140,15 @@ mod tests {
     #[test]
     fn plain_text_has_a_tab_between_cells_and_no_heading() {
         assert_eq!(plain(&table()), "a\t20.0 Mbit/s\t-\ngrößer\t-\t\n");
+    }
+
+    #[test]
+    fn no_cell_can_break_a_row_or_a_column() {
+        let mut table = Table::new(vec!["A", "B"]);
+        table.add("x\ty\nz");
+        table.add_if(None::<&str>);
+        table.end_row();
+        assert_eq!(plain(&table), "x\u{fffd}y\u{fffd}z\t-\n");
+        assert_eq!(aligned(&table, false), "A      B\nx\u{fffd}y\u{fffd}z  -\n");
     }
 }

@@ -86,6 +86,29 @@ fn what_is_typed_wrong_is_refused_with_the_right_spelling() {
 }
 
 #[test]
+fn an_interface_is_refused_where_it_would_mean_nothing() {
+    let env = TestEnv::new();
+    for args in [
+        &["list", "-i", "eth0"][..],
+        &["-i", "eth0", "get", "203.0.113.7"],
+        &["set", "203.0.113.7", "20mbit", "-i", "eth0"],
+        &["-i", "eth0,eth1", "reload"],
+    ] {
+        let ran = env.run(args);
+        assert_eq!(
+            (ran.code, ran.stderr.as_str()),
+            (
+                2,
+                "shaper: `-i` is for `up`, `status` and `doctor`\n  \
+                 leave it out: the rules hold for all interfaces together\n"
+            ),
+            "{args:?}"
+        );
+    }
+    assert_eq!(env.run(&["status", "-i", "eth0"]).code, 6);
+}
+
+#[test]
 fn a_command_line_that_cannot_be_parsed_is_usage_in_json_too() {
     let env = TestEnv::new();
     for args in [

@@ -98,12 +98,13 @@ impl Single {
         dataplane: &Dataplane,
         context: &Context,
     ) -> anyhow::Result<bool> {
-        change.commit_one(dataplane, &self.next, self.entry.as_ref(), &self.needs, context)
+        let entry = self.entry.as_ref().map(|(key, entry)| (key, Some(entry)));
+        change.commit_one(dataplane, &self.next, entry, &self.needs, context)
     }
 }
 
 /// Whether a deadline has passed: the next change takes the rule away.
-fn is_due(brief: &Brief) -> bool {
+pub(in crate::cmd) fn is_due(brief: &Brief) -> bool {
     let now = now();
     let is_over = |end: u64| Deadline(end).is_over(now);
     brief.facts.first_end_unix_secs.is_some_and(is_over)
@@ -111,7 +112,7 @@ fn is_due(brief: &Brief) -> bool {
 }
 
 /// What `fq` must hold for all rules. Those of `shaper set` may count twice, which does no harm.
-fn total(facts: &Facts, ours: &Tables) -> FqNeeds {
+pub(in crate::cmd) fn total(facts: &Facts, ours: &Tables) -> FqNeeds {
     FqNeeds {
         limit_packets: facts.limit_packets,
         flow_limit_packets: facts.flow_limit_packets,

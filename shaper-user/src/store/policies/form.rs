@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kept, Running};
+use super::{Brief, Kept, Running};
 use crate::config::{
     Config, DefaultsConfig, ExemptConfig, GroupConfig, InterfaceConfig, RuleConfig, ServiceConfig, Source,
     Text,
@@ -106,6 +106,15 @@ fn written_by(source: Source, rules: Vec<RuleConfig>) -> impl Iterator<Item = Ru
 }
 
 impl RunningFile {
+    /// But for the rules of the configuration, of which only `some` are looked at.
+    pub(super) fn brief(mut self, some: Vec<RuleConfig>) -> Brief {
+        Brief {
+            facts: std::mem::take(&mut self.facts),
+            rules: std::mem::take(&mut self.rules),
+            running: self.with(some),
+        }
+    }
+
     /// As a configuration whose own rules are `configured`.
     pub(super) fn with(self, configured: Vec<RuleConfig>) -> Running {
         let file = self;

@@ -139,6 +139,131 @@ fn rules_that_no_policy_names_are_removed_and_those_on_trial_are_not() {
     assert!(rules_files(&directory).is_empty());
 }
 
+/// As many rules as are worth an index, of both families and of several lengths.
+fn many() -> Running {
+    let mut text = String::from("[[rule]]\ndestination = \"any\"\nrate = \"1gbit\"\n");
+    for n in 0..1200 {
+        let destination = match n % 4 {
+            0 => format!("10.0.{}.{}", n / 256, n % 256),
+            1 => format!("10.{}.0.0/16", n % 200 + 1),
+            2 => format!("2001:db8::{n:x}"),
+            _ => format!("2001:db8:{n:x}::/48"),
+        };
+        let comment = if n % 7 == 0 { "\\n[[rule]]\\n\\\"" } else { "" };
+        text += &format!(
+            "[[rule]]\ndestination = \"{destination}\"\nservice = \"tcp:{}\"\n",
+            n + 1
+        );
+        text += &format!("rate = \"1mbit\"\ncomment = \"{comment}\"\n");
+    }
+    Config::parse(Path::new("x"), text).unwrap()
+}
+
+/// Of the rules of the configuration, those that cover or lie in `destination`.
+fn part_for(policies: &Policies, destination: &str) -> Vec<String> {
+    let wanted: Destination = destination.parse().unwrap();
+    let part = policies.part(&|other| other.overlaps(wanted)).unwrap().unwrap();
+    part.running
+        .rules
+        .iter()
+        .map(|rule| format!("{rule:?}"))
+        .collect()
+}
+
+fn index_file(directory: &Directory) -> PathBuf {
+    let entries = std::fs::read_dir(directory.path().join("run")).unwrap();
+    let mut paths = entries.map(|entry| entry.unwrap().path());
+    let is_one = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("index-");
+    paths.find(is_one).unwrap()
+}
+
+const ASKED: [&str; 7] = [
+    "10.0.1.4",
+    "10.4.0.0/15",
+    "10.7.7.7",
+    "192.0.2.1",
+    "2001:db8::6",
+    "2001:db8:400::/40",
+    "any",
+];
+
+#[test]
+fn some_of_many_rules_are_read_without_the_others() {
+    let directory = directory();
+    let (policies, lock) = policies(&directory);
+    policies.announce(&lock, &many(), Facts::default()).unwrap();
+    policies.settle(&lock, &many()).unwrap();
+    let by_index = ASKED.map(|asked| part_for(&policies, asked));
+    assert!(by_index[0].len() == 2 && by_index[3].len() == 1 && by_index[6].len() == 1201);
+    std::fs::rename(index_file(&directory), directory.path().join("index")).unwrap();
+    assert_eq!(
+        ASKED
+            .map(|asked| part_for(&policies, asked))
+            .map(|part| part.len()),
+        by_index.each_ref().map(Vec::len)
+    );
+
+    // What the last rule says is not looked at.
+    let index = directory.path().join("run/index-1");
+    std::fs::rename(directory.path().join("index"), &index).unwrap();
+    let rules = directory.path().join("run").join(&rules_files(&directory)[0]);
+    let modified = std::fs::metadata(&rules).unwrap().modified().unwrap();
+    let mut bytes = std::fs::read(&rules).unwrap();
+    let end = bytes.len();
+    bytes[end - 9..].fill(b'?');
+    let file = std::fs::OpenOptions::new().write(true).open(&rules).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+    file.set_modified(modified).unwrap();
+    assert_eq!(part_for(&policies, "10.0.1.4"), by_index[0]);
+    assert!(matches!(policies.running(), Err(StoreError::Damaged { .. })));
+
+    policies.announce(&lock, &running(), Facts::default()).unwrap();
+    policies.settle(&lock, &running()).unwrap();
+    assert!(!index.exists(), "it went with its rules");
+}
+
+#[test]
+fn an_index_that_is_of_no_use_does_no_harm() {
+    let directory = directory();
+    let (policies, lock) = policies(&directory);
+    policies.announce(&lock, &many(), Facts::default()).unwrap();
+    policies.settle(&lock, &many()).unwrap();
+    let expected = ASKED.map(|asked| part_for(&policies, asked).len());
+    let index = index_file(&directory);
+    let good = std::fs::read(&index).unwrap();
+    let mut moved = good.clone();
+    // Every rule a byte further, another kind of index, an address that does not exist.
+    moved[48 + 24..48 + 32].copy_from_slice(&1_u64.to_le_bytes());
+    let mut other = good.clone();
+    other[7] = b'0';
+    let mut family = good.clone();
+    family[48 + 17] = 5;
+    for damaged in [
+        &good[..good.len() - 1],
+        &good[..good.len() - 32],
+        &good[..20],
+        &[],
+        &moved,
+        &other,
+        &family,
+    ] {
+        std::fs::write(&index, damaged).unwrap();
+        assert_eq!(ASKED.map(|asked| part_for(&policies, asked).len()), expected);
+    }
+    // The rules of an earlier version, which knows no index.
+    std::fs::write(&index, good).unwrap();
+    let rules = directory.path().join("run").join(&rules_files(&directory)[0]);
+    std::fs::write(
+        &rules,
+        "[[rule]]\ndestination = \"192.0.2.1\"\nrate = \"1mbit\"\n",
+    )
+    .unwrap();
+    assert_eq!(
+        ASKED.map(|asked| part_for(&policies, asked).len()),
+        [0, 0, 0, 1, 0, 0, 1]
+    );
+}
+
 #[test]
 fn rules_that_have_gone_are_missed() {
     let directory = directory();

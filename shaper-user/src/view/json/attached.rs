@@ -1,0 +1,40 @@
+//! What `up` and `down` did, as JSON.
+
+use serde::Serialize;
+
+use super::{Head, document};
+
+/// One interface that the program is attached to.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttachedInterface {
+    /// Its name.
+    pub name: String,
+    /// `tcx` or `clsact`.
+    pub hook: &'static str,
+    /// `attached`, `replaced` (the program, in place) or `nothing`.
+    pub done: &'static str,
+    /// The devices whose `fq` holds its packets; none where it is policed.
+    pub fq_devices: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct AttachedBody<'a> {
+    attached: &'a [AttachedInterface],
+}
+
+#[derive(Serialize)]
+struct DownBody {
+    was_up: bool,
+}
+
+/// What `up` found or made.
+#[must_use]
+pub fn attached(head: &Head, attached: &[AttachedInterface]) -> String {
+    document(head, AttachedBody { attached })
+}
+
+/// That nothing is limited any more, and whether anything was.
+#[must_use]
+pub fn down(head: &Head, was_up: bool) -> String {
+    document(head, DownBody { was_up })
+}
