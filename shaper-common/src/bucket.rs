@@ -23,10 +23,10 @@ pub struct Bucket {
     pub paced_packets: u64,
     /// Packets that were marked CE.
     pub marked_packets: u64,
-    /// Packets dropped because they would have waited beyond the horizon.
+    /// Packets dropped, for whatever reason.
     pub dropped_packets: u64,
-    /// Bytes on the wire of dropped packets.
-    pub dropped_bytes: u64,
+    /// Where the shares end that packets of shared sockets have taken, in ticks; see [`crate::shared`].
+    pub shared_ticks: u64,
     /// Kept for the loader; the kernel program does not touch it.
     pub owner: u64,
 }

@@ -6,6 +6,7 @@
 //! * [`pacing`] is the decision: limit, last departure, now, wire length -> verdict.
 //! * [`stamp`] reconciles that decision with a departure time the packet already carries.
 //! * [`joint`] says what two rules or two limits on one packet come to.
+//! * [`shared`] says how many packets may wait in a send buffer that others need too.
 //! * [`port`] finds the port that tells services apart.
 //! * [`header`] says which addresses can be limited at all, and where an address stands in a header.
 //! * [`rule`] and [`bucket`] are what the maps hold; [`names`] is what they are called.
@@ -23,6 +24,7 @@ pub mod outcome;
 pub mod pacing;
 pub mod port;
 pub mod rule;
+pub mod shared;
 pub mod stamp;
 
 /// Nanoseconds in a second.

@@ -37,6 +37,8 @@ outcomes! {
     Paced = "paced",
     /// Would have waited beyond the horizon: dropped.
     BeyondHorizon = "beyond_horizon",
+    /// Would have waited in the send buffer of a socket that serves others too, where enough wait already: dropped.
+    SharedFull = "shared_full",
     /// A rule says that every packet is dropped.
     Blocked = "blocked",
     /// A rule names a bucket that does not exist: passed. Never happens unless maps were tampered with.
@@ -57,7 +59,7 @@ outcomes! {
 #[inline]
 #[must_use]
 pub const fn is_dropped(index: u32) -> bool {
-    index == Outcome::BeyondHorizon as u32 || index == Outcome::Blocked as u32
+    index >= Outcome::BeyondHorizon as u32 && index <= Outcome::Blocked as u32
 }
 
 /// Number of totals.

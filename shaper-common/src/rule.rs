@@ -36,8 +36,9 @@ pub struct Rule {
     pub client_len4: u8,
     /// The same for IPv6.
     pub client_len6: u8,
-    /// Always zero.
-    pub zero: u32,
+    /// Most packets that wait in send buffers which other clients need too; zero is no such limit. See
+    /// [`crate::shared`].
+    pub shared_packets: u32,
 }
 
 impl Rule {
@@ -52,7 +53,7 @@ impl Rule {
             prefix_len: 0,
             client_len4: 0,
             client_len6: 0,
-            zero: 0,
+            shared_packets: 0,
         }
     }
 }

@@ -14,7 +14,7 @@ use shaper_common::{
     pacing::{Limit, Verdict, schedule},
 };
 
-use crate::count;
+use crate::{count, shared::shaper_wait};
 
 /// How often others may come first. More can hardly get in between, and the verifier follows each try.
 const MAX_TRIES: u32 = 16;
@@ -43,26 +43,81 @@ pub(crate) struct Charged<'a> {
     pub(crate) bucket: *mut Bucket,
 }
 
+impl Charged<'_> {
+    /// Where the bucket keeps its time.
+    #[inline(always)]
+    fn time(self) -> *mut u64 {
+        // SAFETY: `bucket` is a map's value: one of an array, which lives as long as the program, or one of a hash,
+        // whose memory is used for nothing but buckets as long as the program runs.
+        unsafe { &raw mut (*self.bucket).last_departure_ticks }
+    }
+
+    #[inline(always)]
+    fn last_departure_ticks(self) -> u64 {
+        // SAFETY: as above; aligned, and volatile because the target has no atomic load.
+        unsafe { self.time().read_volatile() }
+    }
+
+    /// When a packet would start if it were charged now, in ticks; zero is at once.
+    #[inline(always)]
+    fn start_ticks(self, now_ns: u64, wire_len: u32) -> Result<u64, Outcome> {
+        let last_departure_ticks = self.last_departure_ticks();
+        let verdict = schedule(&enforced(self.limit), last_departure_ticks, now_ns, wire_len);
+        match verdict {
+            Verdict::BeyondHorizon => Err(Outcome::BeyondHorizon),
+            verdict => Ok(verdict.start_ticks(last_departure_ticks)),
+        }
+    }
+}
+
+/// What else there is to a packet than its own bucket.
+#[derive(Clone, Copy)]
+pub(crate) struct Others<'a> {
+    /// The limit of its rule's group.
+    pub(crate) group: Option<Charged<'a>>,
+    /// Most packets that may wait as it would; zero is any number. See [`crate::shared`].
+    pub(crate) max_shared: u32,
+}
+
+/// Nothing else.
+pub(crate) const NO_OTHERS: Others<'static> = Others {
+    group: None,
+    max_shared: 0,
+};
+
 /// Schedules a packet of `wire_len` bytes and charges it to its own bucket and to its group's: to both, or to neither
-/// if it is beyond a horizon.
+/// if it is to be dropped.
 #[inline(always)]
-pub(crate) fn both(own: Charged<'_>, group: Option<Charged<'_>>, now_ns: u64, wire_len: u32) -> Verdict {
-    let Some(group) = group else {
-        return charge(own.bucket, own.limit, &enforced(own.limit), now_ns, wire_len);
+pub(crate) fn all(
+    own: Charged<'_>,
+    others: Others<'_>,
+    now_ns: u64,
+    wire_len: u32,
+) -> Result<Verdict, Outcome> {
+    let Some(group) = others.group else {
+        if others.max_shared != 0 {
+            let start_ticks = own.start_ticks(now_ns, wire_len)?;
+            find_place(own, start_ticks, others.max_shared, now_ns, wire_len)?;
+        }
+        return charge(own, now_ns, wire_len);
     };
-    // SAFETY: as in `charge`.
-    let group_ticks = unsafe { (&raw const (*group.bucket).last_departure_ticks).read_volatile() };
-    if schedule(&enforced(group.limit), group_ticks, now_ns, wire_len) == Verdict::BeyondHorizon {
-        return Verdict::BeyondHorizon;
+    let mut later_ticks = group.start_ticks(now_ns, wire_len)?;
+    if others.max_shared != 0 {
+        later_ticks = later_ticks.max(own.start_ticks(now_ns, wire_len)?);
+        find_place(own, later_ticks, others.max_shared, now_ns, wire_len)?;
     }
     let own_ticks = contend(own, enforced(own.limit).horizon_ticks, now_ns, wire_len);
     if own_ticks == Verdict::BEYOND_HORIZON {
-        return Verdict::BeyondHorizon;
+        return Err(Outcome::BeyondHorizon);
     }
     // Other members may have filled the group's queue meanwhile. It is charged nonetheless: half a charge would be
     // worse than a queue that is longer by as many packets as there are CPUs.
     let group_ticks = contend(group, u64::MAX, now_ns, wire_len);
-    Verdict::starting_at_later((own_ticks, own.limit), (group_ticks, group.limit), now_ns)
+    Ok(Verdict::starting_at_later(
+        (own_ticks, own.limit),
+        (group_ticks, group.limit),
+        now_ns,
+    ))
 }
 
 /// The limit as this device can enforce it.
@@ -71,42 +126,46 @@ fn enforced(limit: &Limit) -> Limit {
     if is_policing() { policed(limit) } else { *limit }
 }
 
-/// Schedules a packet of `wire_len` bytes and charges it to `bucket`, unless it is beyond the horizon of `limit`,
-/// which is `rule` but for that.
+/// Finds a place for a packet to wait until `start_ticks`, where that is later than at once.
 #[inline(always)]
-fn charge(bucket: *mut Bucket, rule: &Limit, limit: &Limit, now_ns: u64, wire_len: u32) -> Verdict {
-    // SAFETY: `bucket` is a map's value: one of an array, which lives as long as the program, or one of a hash, whose
-    // memory is used for nothing but buckets as long as the program runs.
-    let time = unsafe { &raw mut (*bucket).last_departure_ticks };
+fn find_place(
+    own: Charged<'_>,
+    start_ticks: u64,
+    max_shared: u32,
+    now_ns: u64,
+    wire_len: u32,
+) -> Result<(), Outcome> {
+    if start_ticks != 0 && shaper_wait(own.bucket, max_shared, start_ticks, now_ns, wire_len) == 0 {
+        return Err(Outcome::SharedFull);
+    }
+    Ok(())
+}
+
+/// Schedules a packet of `wire_len` bytes and charges it, unless it is to be dropped.
+#[inline(always)]
+fn charge(own: Charged<'_>, now_ns: u64, wire_len: u32) -> Result<Verdict, Outcome> {
+    let limit = enforced(own.limit);
     if FORCE_FALLBACK.load() == 0 {
-        // SAFETY: as above; aligned, and volatile because the target has no atomic load.
-        let last_departure_ticks = unsafe { time.read_volatile() };
-        let verdict = schedule(limit, last_departure_ticks, now_ns, wire_len);
-        let Some(next_ticks) = verdict.next_ticks() else {
-            return verdict;
-        };
-        // SAFETY: as above.
-        if unsafe { compare_exchange(time, last_departure_ticks, next_ticks) } == last_departure_ticks {
-            return verdict;
+        let last_departure_ticks = own.last_departure_ticks();
+        let verdict = schedule(&limit, last_departure_ticks, now_ns, wire_len);
+        let next_ticks = verdict.next_ticks().ok_or(Outcome::BeyondHorizon)?;
+        // SAFETY: a map's value, as in `last_departure_ticks`.
+        if unsafe { compare_exchange(own.time(), last_departure_ticks, next_ticks) } == last_departure_ticks {
+            return Ok(verdict);
         }
     }
-    let start_ticks = contend(
-        Charged { limit: rule, bucket },
-        limit.horizon_ticks,
-        now_ns,
-        wire_len,
-    );
-    Verdict::starting_at(start_ticks, rule, now_ns)
+    let start_ticks = contend(own, limit.horizon_ticks, now_ns, wire_len);
+    if start_ticks == Verdict::BEYOND_HORIZON {
+        return Err(Outcome::BeyondHorizon);
+    }
+    Ok(Verdict::starting_at(start_ticks, own.limit, now_ns))
 }
 
 /// Calls [`shaper_contend`].
 #[inline(always)]
 fn contend(charged: Charged<'_>, horizon_ticks: u64, now_ns: u64, wire_len: u32) -> u64 {
-    // SAFETY: a map's value, as in `charge`, and a rule that outlives the packet.
-    unsafe {
-        let time = &raw mut (*charged.bucket).last_departure_ticks;
-        shaper_contend(time, charged.limit, now_ns, wire_len, horizon_ticks)
-    }
+    // SAFETY: a map's value, as in `last_departure_ticks`, and a rule that outlives the packet.
+    unsafe { shaper_contend(charged.time(), charged.limit, now_ns, wire_len, horizon_ticks) }
 }
 
 /// The same after another CPU came first: tries again, and in the end charges unconditionally. Returns when the

@@ -20,7 +20,7 @@ static IDLE: Bucket = Bucket {
     paced_packets: 0,
     marked_packets: 0,
     dropped_packets: 0,
-    dropped_bytes: 0,
+    shared_ticks: 0,
     owner: 0,
 };
 

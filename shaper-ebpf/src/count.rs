@@ -43,10 +43,7 @@ pub(crate) fn paced(bucket: *mut Bucket, wire_len: u32, is_marked: bool) {
 
 /// Counts a packet that is dropped.
 #[inline(always)]
-pub(crate) fn dropped(bucket: *mut Bucket, wire_len: u32) {
+pub(crate) fn dropped(bucket: *mut Bucket) {
     // SAFETY: as in `sent`.
-    unsafe {
-        add(&raw mut (*bucket).dropped_bytes, u64::from(wire_len));
-        add(&raw mut (*bucket).dropped_packets, 1);
-    }
+    unsafe { add(&raw mut (*bucket).dropped_packets, 1) };
 }

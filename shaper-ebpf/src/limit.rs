@@ -3,7 +3,7 @@
 use shaper_common::{bucket::Bucket, outcome::Outcome, pacing::Verdict};
 
 use crate::{
-    charge::{self, Charged},
+    charge::{self, Charged, Others},
     clock, count, destination, log,
     skb::Skb,
     stamp,
@@ -11,32 +11,34 @@ use crate::{
 
 /// Charges the buckets and acts on the verdict.
 #[inline(always)]
-pub(crate) fn limit(skb: Skb, own: Charged<'_>, group: Option<Charged<'_>>, wire_len: u32) -> Outcome {
+pub(crate) fn limit(skb: Skb, own: Charged<'_>, others: Others<'_>, wire_len: u32) -> Outcome {
     let now_ns = clock::now_ns();
-    match charge::both(own, group, now_ns, wire_len) {
-        Verdict::Paced {
+    match charge::all(own, others, now_ns, wire_len) {
+        Ok(Verdict::Paced {
             departure_ns,
             is_marked,
             ..
-        } if !charge::is_policing() => {
+        }) if !charge::is_policing() => {
             log::held(wire_len, departure_ns - now_ns);
             // The kernel marks what stands at the network header: behind a tag, that may not be IP.
             let is_marked = is_marked && !destination::is_tagged(skb) && skb.mark_ce();
-            for_each(own, group, |bucket| count::paced(bucket, wire_len, is_marked));
+            for_each(own, others.group, |bucket| {
+                count::paced(bucket, wire_len, is_marked)
+            });
             if is_marked {
                 count::total(Outcome::Marked);
             }
             stamp::hold_until(skb, departure_ns, now_ns);
             Outcome::Paced
         }
-        Verdict::BeyondHorizon => {
+        Err(outcome) => {
             log::dropped(wire_len);
-            for_each(own, group, |bucket| count::dropped(bucket, wire_len));
-            Outcome::BeyondHorizon
+            for_each(own, others.group, count::dropped);
+            outcome
         }
         // Policed, a packet waits in no queue; that it was charged as if is due to CPUs that race.
-        Verdict::Conforming { .. } | Verdict::Paced { .. } => {
-            for_each(own, group, |bucket| count::sent(bucket, wire_len));
+        Ok(_) => {
+            for_each(own, others.group, |bucket| count::sent(bucket, wire_len));
             if !charge::is_policing() {
                 stamp::keep_plausible(skb, now_ns);
             }

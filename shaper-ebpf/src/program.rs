@@ -12,7 +12,7 @@ use shaper_common::{
 };
 
 use crate::{
-    charge::Charged,
+    charge::{Charged, NO_OTHERS, Others},
     classify::{EVERY_SERVICE, glance, rule},
     clients, count,
     destination::{self, Found, Protocol, direct},
@@ -20,7 +20,7 @@ use crate::{
     limit::limit,
     maps,
     policy::Policy,
-    service,
+    service, shared,
     skb::{Linear, Skb},
     stored::lend,
     wire,
@@ -78,14 +78,14 @@ fn near<T: Family>(skb: Skb, policy: Policy, address: T, header: Linear) -> Resu
     if unsafe { T::is_control(header) } {
         return Err(Outcome::NeverLimited);
     }
-    if rule.kind != kind::LIMITED || rule.group != 0 || T::has_clients(rule) {
+    if rule.kind != kind::LIMITED || rule.group != 0 || T::has_clients(rule) || shared::applies(skb, rule) {
         return Ok(special(skb, policy, rule, address));
     }
     let own = Charged {
         limit: &rule.limit,
         bucket: maps::bucket(rule.bucket).ok_or(Outcome::NoBucket)?,
     };
-    Ok(limit(skb, own, None, wire::len(skb)) as u32)
+    Ok(limit(skb, own, NO_OTHERS, wire::len(skb)) as u32)
 }
 
 /// The way of all others. What keeps the link alive is not among them.
@@ -153,7 +153,7 @@ fn special<T: Family>(skb: Skb, policy: Policy, rule: &Rule, address: T) -> u32 
     })
 }
 
-/// Whatever a rule can ask for: blocking, a bucket for each client, a group.
+/// Whatever a rule can ask for: blocking, a bucket for each client, a group, few packets in shared buffers.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text")]
 #[inline(never)]
@@ -178,16 +178,21 @@ extern "C" fn shaper_special(
 
 #[inline(always)]
 fn limit_specially(skb: Skb, policy: Policy, rule: &Rule, address: &Address) -> Result<u32, Outcome> {
-    let wire_len = wire::len(skb);
     if rule.kind == kind::BLOCKED {
         if let Some(bucket) = maps::bucket(rule.bucket) {
-            count::dropped(bucket, wire_len);
+            count::dropped(bucket);
         }
         return Err(Outcome::Blocked);
     }
+    let wire_len = wire::len(skb);
     let own = Charged {
         limit: &rule.limit,
         bucket: clients::bucket(rule, address).ok_or(Outcome::NoBucket)?,
+    };
+    let max_shared = if shared::applies(skb, rule) {
+        rule.shared_packets
+    } else {
+        0
     };
     if let Some(group) = policy.group(rule.group)
         && let Some(bucket) = maps::bucket(group.bucket)
@@ -196,9 +201,17 @@ fn limit_specially(skb: Skb, policy: Policy, rule: &Rule, address: &Address) -> 
             limit: &group.limit,
             bucket,
         };
-        return Ok(limit(skb, own, Some(limit_of_group), wire_len) as u32);
+        let others = Others {
+            group: Some(limit_of_group),
+            max_shared,
+        };
+        return Ok(limit(skb, own, others, wire_len) as u32);
     }
-    Ok(limit(skb, own, None, wire_len) as u32)
+    let others = Others {
+        group: None,
+        max_shared,
+    };
+    Ok(limit(skb, own, others, wire_len) as u32)
 }
 
 #[inline(always)]

@@ -17,6 +17,10 @@ use aya_ebpf::{
 
 use crate::stored::Stored;
 
+/// `TCP_CLOSE`: what every socket but a connected one of TCP, UDP or SCTP is in; `fq` tells them apart by it too
+/// (`fq_classify` in `net/sched/sch_fq.c`).
+const CLOSE: u32 = 7;
+
 /// The packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Skb(*mut __sk_buff);
@@ -82,6 +86,16 @@ impl Skb {
     pub(crate) fn vlan_present(self) -> bool {
         // SAFETY: as in `getters`.
         unsafe { (&raw const (*self.0).vlan_present).read_volatile() != 0 }
+    }
+
+    /// Whether its socket is not connected, so that it may serve several clients. A packet that is forwarded has no
+    /// socket.
+    #[inline(always)]
+    pub(crate) fn is_of_shared_socket(self) -> bool {
+        // SAFETY: as in `getters`.
+        let socket = unsafe { (&raw const (*self.0).__bindgen_anon_2.sk).read_volatile() };
+        // SAFETY: the kernel's, for as long as the packet.
+        !socket.is_null() && unsafe { (&raw const (*socket).state).read_volatile() } == CLOSE
     }
 
     #[inline(always)]

@@ -6,13 +6,14 @@
 mod lookup;
 mod policy;
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, num::NonZeroU32};
 
 use shaper_common::{
     bucket::{Bucket, CHUNK_BUCKETS},
     outcome::{N_OUTCOMES, Outcome},
-    pacing::{Limit, Verdict, schedule},
+    pacing::{Limit, Verdict, schedule, ticks},
     rule::{ClientKey, Rule, kind},
+    shared::admit,
     stamp::{Stamp, reconcile},
 };
 
@@ -128,7 +129,7 @@ impl Model {
             Ok(_) if packet.is_link_control => Outcome::NeverLimited,
             Ok((rule, _)) if rule.kind == kind::BLOCKED => {
                 if rule.bucket < CHUNK_BUCKETS {
-                    self.count_drop(Place::Number(rule.bucket), packet);
+                    self.count_drop(Place::Number(rule.bucket));
                 }
                 Outcome::Blocked
             }
@@ -172,10 +173,10 @@ impl Model {
             .iter()
             .any(|charge| charge.verdict == Verdict::BeyondHorizon)
         {
-            for charge in charges {
-                self.count_drop(charge.place, packet);
-            }
-            return Outcome::BeyondHorizon;
+            return self.drop_packet(&charges, Outcome::BeyondHorizon);
+        }
+        if !self.may_wait(&charges, rule.shared_packets, packet, now_ns) {
+            return self.drop_packet(&charges, Outcome::SharedFull);
         }
         let (departure_ns, asks_for_mark) = self.charge(&charges, now_ns);
         let is_paced = departure_ns > now_ns;
@@ -266,10 +267,36 @@ impl Model {
         }
     }
 
-    fn count_drop(&mut self, place: Place, packet: &Packet) {
-        let bucket = self.bucket(place);
-        bucket.dropped_packets += 1;
-        bucket.dropped_bytes += u64::from(packet.wire_len);
+    /// Whether a packet, which is of a shared socket, may wait if it has to; takes its place.
+    fn may_wait(&mut self, charges: &[Charge], max_packets: u32, packet: &Packet, now_ns: u64) -> bool {
+        let now_ticks = ticks(now_ns);
+        let starts = charges
+            .iter()
+            .map(|charge| self.bucket(charge.place).last_departure_ticks);
+        let wait_ticks = starts.max().unwrap_or(0).saturating_sub(now_ticks);
+        let Some(max_packets) = NonZeroU32::new(max_packets).filter(|_| wait_ticks > 0) else {
+            return true;
+        };
+        let bucket = self.bucket(charges[0].place);
+        let taken_ticks = bucket.shared_ticks;
+        match admit(taken_ticks, now_ticks, wait_ticks, packet.wire_len, max_packets) {
+            Some(taken_ticks) => {
+                self.bucket(charges[0].place).shared_ticks = taken_ticks;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn drop_packet(&mut self, charges: &[Charge], outcome: Outcome) -> Outcome {
+        for charge in charges {
+            self.count_drop(charge.place);
+        }
+        outcome
+    }
+
+    fn count_drop(&mut self, place: Place) {
+        self.bucket(place).dropped_packets += 1;
     }
 
     fn count(&mut self, outcome: Outcome) {

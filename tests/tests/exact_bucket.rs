@@ -17,7 +17,7 @@ fn a_64_kib_packet_to_an_idle_slow_destination_is_sent_once_and_then_the_rate_ho
     let receiver = Receiver::start(&lab.clients);
     let options = Options {
         segments: 46,
-        ..Options::default()
+        ..Options::to(client(1))
     };
     let mut socket = Socket::open(&lab.server, options);
     socket.send(client(1)).unwrap();
@@ -64,7 +64,7 @@ fn a_dropped_packet_costs_its_destination_nothing() {
         &lab.server,
         Options {
             flow: 9,
-            ..Options::default()
+            ..Options::to(client(1))
         },
     );
     let sent_ns = Clock::Realtime.now_ns();
@@ -126,7 +126,7 @@ fn the_queue_of_a_slow_destination_holds_a_packet_of_64_kib() {
     let receiver = Receiver::start(&lab.clients);
     let options = Options {
         payload: 1472,
-        ..Options::default()
+        ..Options::to(client(1))
     };
     let mut socket = Socket::open(&lab.server, options.unstoppable());
     for _ in 0..100 {
@@ -150,7 +150,7 @@ fn the_slowest_limit_of_all_keeps_its_promise_to_fq() {
     let receiver = Receiver::start(&lab.clients);
     let options = Options {
         payload: 1472,
-        ..Options::default()
+        ..Options::to(client(1))
     };
     let mut socket = Socket::open(&lab.server, options.unstoppable());
     for _ in 0..100 {

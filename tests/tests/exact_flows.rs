@@ -115,7 +115,7 @@ fn a_stamp_survives_forwarding_on_its_way_to_fq() {
         .tc([format!("qdisc add dev {UPLINK} root fq flow_limit 1000")]);
     shaper.set(client(1), "1mbit", &[]);
     let receiver = Receiver::start(&lab.clients);
-    let mut socket = Socket::open(&router.source, Options::default().unstoppable());
+    let mut socket = Socket::open(&router.source, Options::to(client(1)).unstoppable());
     for _ in 0..15 {
         socket.send(client(1)).unwrap();
     }

@@ -113,7 +113,6 @@ fn beyond_either_horizon_neither_is_charged_and_both_count_the_drop() {
         let dropped = |ahead_ns| Bucket {
             last_departure_ticks: ticks(NOW_NS + ahead_ns),
             dropped_packets: 1,
-            dropped_bytes: LEN,
             ..Bucket::default()
         };
         assert_eq!(kernel.bucket(1), dropped(own_ns));

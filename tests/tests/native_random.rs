@@ -39,7 +39,12 @@ fn policing_the_program_does_with_random_packets_what_the_model_does() {
         ..Settings::default()
     };
     let totals = compare(settings, default);
-    for outcome in [Outcome::Paced, Outcome::Marked, Outcome::Restamped] {
+    for outcome in [
+        Outcome::Paced,
+        Outcome::SharedFull,
+        Outcome::Marked,
+        Outcome::Restamped,
+    ] {
         assert_eq!(totals[outcome as usize], 0, "{outcome:?}");
     }
     for outcome in [Outcome::Conforming, Outcome::BeyondHorizon, Outcome::ClientsFull] {
@@ -82,7 +87,10 @@ fn compare(settings: Settings, n_frames: u64) -> [u64; N_OUTCOMES as usize] {
         let expected = model.send(&sample.packet, now_ns);
         let ran = kernel.run(&sample.frame, skb);
         let got = (ran.action, ran.skb.tstamp, ran.skb.priority);
-        let action = if matches!(expected.outcome, Outcome::BeyondHorizon | Outcome::Blocked) {
+        let action = if matches!(
+            expected.outcome,
+            Outcome::BeyondHorizon | Outcome::SharedFull | Outcome::Blocked
+        ) {
             DROP
         } else {
             PASS

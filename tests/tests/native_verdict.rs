@@ -100,7 +100,6 @@ fn beyond_the_horizon_a_packet_is_dropped_and_charges_nothing() {
     let expected = Bucket {
         last_departure_ticks: ticks(NOW_NS + 10_000) + 1,
         dropped_packets: 1,
-        dropped_bytes: 100,
         ..Bucket::default()
     };
     assert_eq!(kernel.bucket(3), expected);

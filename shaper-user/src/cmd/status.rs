@@ -159,7 +159,8 @@ fn fill(status: &mut Status, before: &Snapshot, after: &Snapshot) {
         .iter()
         .filter(|entry| matches!(entry.entry, Entry::Limited { .. }) && is_limiting(&entry.bucket))
         .count();
-    let drops = |snapshot: &Snapshot| snapshot.total(Outcome::BeyondHorizon);
+    let drops =
+        |snapshot: &Snapshot| snapshot.total(Outcome::BeyondHorizon) + snapshot.total(Outcome::SharedFull);
     let elapsed_ns = after.taken_ns.saturating_sub(before.taken_ns).max(1);
     let per_sec = u128::from(drops(after).saturating_sub(drops(before)))
         * u128::from(shaper_common::NSEC_PER_SEC)

@@ -88,7 +88,6 @@ impl Chunks {
             add(&raw mut (*bucket).paced_packets, more.paced_packets);
             add(&raw mut (*bucket).marked_packets, more.marked_packets);
             add(&raw mut (*bucket).dropped_packets, more.dropped_packets);
-            add(&raw mut (*bucket).dropped_bytes, more.dropped_bytes);
         }
     }
 }

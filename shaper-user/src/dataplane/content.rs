@@ -1,6 +1,7 @@
 //! What a policy slot holds, and the way there from the tables wanted. Pure.
 
 use shaper_common::rule::{Group, Rule, feature, kind};
+use shaper_common::shared;
 
 use crate::policy::tables::{self, BucketId, ClientLens, Entry, PortRange, TableKey};
 
@@ -108,8 +109,19 @@ pub(super) fn rule(key: &TableKey, entry: &Entry, number: u32) -> Rule {
             kind: kind::LIMITED,
             client_len4: clients.map_or(0, |lens| lens.v4),
             client_len6: clients.map_or(0, |lens| lens.v6),
+            shared_packets: shared_packets(key, clients.is_some()),
             ..rule
         },
+    }
+}
+
+/// How many packets may wait in shared send buffers. A bucket that many destinations share has no such limit: behind
+/// the queue of some of them, few packets of all would get through.
+fn shared_packets(key: &TableKey, has_clients: bool) -> u32 {
+    match key {
+        TableKey::Exact4(_) | TableKey::Exact6(_) => shared::MAX_PACKETS.get(),
+        _ if has_clients => shared::MAX_PACKETS.get(),
+        _ => 0,
     }
 }
 
@@ -173,6 +185,9 @@ pub(super) fn join(ports: &[PortRange]) -> Vec<PortRange> {
 
 #[cfg(test)]
 mod tests {
+    use shaper_common::pacing::Limit;
+    use shaper_common::rule::Key4;
+
     use super::*;
 
     fn range(is_udp: bool, first: u16, last: u16, service: u32) -> PortRange {
@@ -181,6 +196,30 @@ mod tests {
             first,
             last,
             service,
+        }
+    }
+
+    #[test]
+    fn few_packets_of_one_client_wait_in_shared_buffers_and_any_number_of_many_clients() {
+        let v4 = |service| Key4 {
+            service,
+            address: [192, 0, 2, 0],
+        };
+        for (key, has_clients, expected) in [
+            (TableKey::Exact4(v4(0)), false, 4),
+            (TableKey::Exact4(v4(1)), false, 4),
+            (TableKey::Prefix4(24, v4(0)), true, 4),
+            (TableKey::Prefix4(24, v4(0)), false, 0),
+            (TableKey::Any, true, 4),
+            (TableKey::Any, false, 0),
+        ] {
+            let entry = Entry::Limited {
+                limit: Limit::default(),
+                bucket: BucketId(1),
+                clients: has_clients.then_some(ClientLens { v4: 32, v6: 64 }),
+                group: None,
+            };
+            assert_eq!(rule(&key, &entry, 1).shared_packets, expected, "{key:?}");
         }
     }
 

@@ -192,7 +192,7 @@ fn plus(a: &Bucket, b: &Bucket) -> Bucket {
         paced_packets: a.paced_packets.wrapping_add(b.paced_packets),
         marked_packets: a.marked_packets.wrapping_add(b.marked_packets),
         dropped_packets: a.dropped_packets.wrapping_add(b.dropped_packets),
-        dropped_bytes: a.dropped_bytes.wrapping_add(b.dropped_bytes),
+        shared_ticks: a.shared_ticks.max(b.shared_ticks),
         owner: a.owner,
     }
 }

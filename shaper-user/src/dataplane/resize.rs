@@ -122,7 +122,7 @@ fn merged(present: &Bucket, before: &Bucket, after: &Bucket) -> Bucket {
         paced_packets: sum(|bucket| bucket.paced_packets),
         marked_packets: sum(|bucket| bucket.marked_packets),
         dropped_packets: sum(|bucket| bucket.dropped_packets),
-        dropped_bytes: sum(|bucket| bucket.dropped_bytes),
+        shared_ticks: present.shared_ticks.max(after.shared_ticks),
         owner: present.owner,
     }
 }

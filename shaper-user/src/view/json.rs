@@ -114,7 +114,6 @@ struct StatsBody {
     delayed_packets: u64,
     marked_packets: u64,
     dropped_packets: u64,
-    dropped_bytes: u64,
     now_bits_per_second: u64,
 }
 
@@ -156,7 +155,6 @@ impl StatsBody {
             delayed_packets: bucket.paced_packets,
             marked_packets: bucket.marked_packets,
             dropped_packets: bucket.dropped_packets,
-            dropped_bytes: bucket.dropped_bytes,
             now_bits_per_second: activity.sent_bytes_per_sec.saturating_mul(8),
         }
     }

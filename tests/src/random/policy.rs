@@ -128,6 +128,7 @@ fn rule(random: &mut Random, n_groups: usize) -> Rule {
         group,
         client_len4: lens(random, &[32, 32, 24, 17, 1, 0]),
         client_len6: lens(random, &[128, 64, 64, 57, 112, 1, 0]),
+        shared_packets: if random.one_in(2) { random.below32(6) } else { 0 },
         ..Rule::limited(limit(random), bucket(random, 0..16))
     }
 }

@@ -22,6 +22,7 @@ pub struct Load {
     bits_per_second: Option<u64>,
     departure_offset: Option<Duration>,
     cpu: Option<usize>,
+    is_one_socket: bool,
 }
 
 /// What a load has sent.
@@ -34,14 +35,14 @@ pub struct Sent {
 }
 
 impl Load {
-    /// As much as one unconnected socket can send to `destination`.
+    /// As much as one connected socket can send to `destination`.
     #[must_use]
     pub fn to(destination: IpAddr) -> Self {
         Self::to_all([destination])
     }
 
-    /// As much as one unconnected socket can send to each of `destinations` in turn. Flows are numbered
-    /// by socket, then by destination, from the flow of the options.
+    /// As much as one thread can send to each of `destinations` in turn, from a connected socket each. Flows are
+    /// numbered by socket, then by destination, from the flow of the options.
     #[must_use]
     pub fn to_all(destinations: impl IntoIterator<Item = IpAddr>) -> Self {
         Self {
@@ -51,6 +52,7 @@ impl Load {
             bits_per_second: None,
             departure_offset: None,
             cpu: None,
+            is_one_socket: false,
         }
     }
 
@@ -110,6 +112,15 @@ impl Load {
         Self { cpu, ..self }
     }
 
+    /// Each thread sends to all destinations from one socket that is not connected, as one flow.
+    #[must_use]
+    pub fn from_one_socket(self) -> Self {
+        Self {
+            is_one_socket: true,
+            ..self
+        }
+    }
+
     /// Sends from `host` until told to stop.
     #[must_use]
     pub fn start(&self, host: &Host) -> Running {
@@ -162,10 +173,11 @@ impl Drop for Running {
     }
 }
 
-/// One thread's part of a load: a socket for each destination if connected, else one for all.
+/// One thread's part of a load.
 struct Sender {
-    /// Where to, and with which socket; labels need a sequence of their own for each destination.
-    targets: Vec<(IpAddr, Socket)>,
+    sockets: Vec<Socket>,
+    /// Where to in turn, and with which socket.
+    targets: Vec<(IpAddr, usize)>,
     /// Time from one send to the next.
     interval_ns: u64,
     departure: Option<(Clock, Duration)>,
@@ -174,22 +186,38 @@ struct Sender {
 
 impl Sender {
     fn open(load: &Load, host: &Host, n: u32) -> Self {
-        let n_destinations = u32::try_from(load.destinations.len()).expect("few destinations");
-        let first_flow = load.options.flow + n * n_destinations;
-        let targets = load
-            .destinations
-            .iter()
-            .zip(first_flow..)
-            .map(|(&destination, flow)| {
-                let options = Options { flow, ..load.options };
-                (destination, Socket::open(host, options))
-            });
+        let destinations = load.destinations.iter().copied();
+        let (sockets, targets) = if load.is_one_socket {
+            let flow = load.options.flow + n;
+            let socket = Socket::open(host, Options { flow, ..load.options });
+            (
+                vec![socket],
+                destinations.map(|destination| (destination, 0)).collect(),
+            )
+        } else {
+            // Labels need a sequence of their own for each destination.
+            let n_destinations = u32::try_from(load.destinations.len()).expect("few destinations");
+            let first_flow = load.options.flow + n * n_destinations;
+            let socket = |(flow, destination)| {
+                let options = Options {
+                    flow,
+                    connect: Some(destination),
+                    ..load.options
+                };
+                Socket::open(host, options)
+            };
+            (
+                (first_flow..).zip(destinations.clone()).map(socket).collect(),
+                destinations.zip(0..).collect(),
+            )
+        };
         let interval_ns = load.bits_per_second.map_or(0, |bits_per_second| {
             let bytes = load.options.wire_bytes(load.destinations[0]) * load.options.segments as u64;
             bytes * 8 * 1_000_000_000 * u64::from(load.n_sockets) / bits_per_second
         });
         Self {
-            targets: targets.collect(),
+            sockets,
+            targets,
             interval_ns,
             departure: load
                 .departure_offset
@@ -216,26 +244,26 @@ impl Sender {
                 }
                 due_ns += self.interval_ns;
             }
-            let (destination, socket) = &mut self.targets[turn];
+            let (destination, socket) = self.targets[turn];
+            let socket = &mut self.sockets[socket];
             let sent = match self.departure {
                 Some((clock, offset)) => {
                     let offset_ns = u64::try_from(offset.as_nanos()).expect("seconds, not centuries");
-                    socket.send_at(*destination, clock.now_ns() + offset_ns)
+                    socket.send_at(destination, clock.now_ns() + offset_ns)
                 }
-                None => socket.send(*destination),
+                None => socket.send(destination),
             };
             match sent.map_err(|error| (error.raw_os_error(), error.kind())) {
-                // The send buffer is full of packets that wait: this socket is held back, as it should be.
-                Ok(()) | Err((_, ErrorKind::WouldBlock | ErrorKind::Interrupted)) => {}
+                // The send buffer is full of packets that wait: this socket is held back, as it should be. And a
+                // connected one is told that nobody listens.
+                Ok(())
+                | Err((_, ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionRefused)) => {
+                }
                 Err((Some(libc::ENOBUFS), _)) => n_refused += 1,
                 Err(error) => panic!("sending to {destination}: {error:?}"),
             }
         }
-        let n_packets = self
-            .targets
-            .iter()
-            .map(|(_, socket)| u64::from(socket.n_sent()))
-            .sum();
+        let n_packets = self.sockets.iter().map(|socket| u64::from(socket.n_sent())).sum();
         Sent { n_packets, n_refused }
     }
 }

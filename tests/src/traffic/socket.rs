@@ -85,6 +85,15 @@ impl Default for Options {
 }
 
 impl Options {
+    /// A socket for `destination` alone.
+    #[must_use]
+    pub fn to(destination: IpAddr) -> Self {
+        Self {
+            connect: Some(destination),
+            ..Self::default()
+        }
+    }
+
     /// A send buffer so large that the sender is never held back.
     #[must_use]
     pub fn unstoppable(self) -> Self {

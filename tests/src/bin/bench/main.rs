@@ -154,6 +154,13 @@ impl Bench {
         let kernel = loaded(&policies::in_group(HIT, plain));
         kernel.set_last_departure(policies::GROUP_BUCKET, ticks(now_ns() + paced.ahead_ns));
         self.hit(paced, 1, &kernel, " in a group");
+        // As many places as there are runs.
+        let shared = Rule {
+            shared_packets: u32::MAX,
+            ..plain
+        };
+        let kernel = loaded(&policies::only(HIT, shared));
+        self.hit(paced, 1, &kernel, " from a shared socket");
         let conforming = cases()[1];
         let mut kernel = loaded(&policies::per_client(HIT, rule(conforming)));
         kernel.replace_clients(MANY);
