@@ -198,8 +198,8 @@ mod tests {
 
     #[test]
     fn the_later_departure_counts_and_either_may_mark() {
-        // The first marks what waits longer than 2 ns, the second what waits longer than 4 ns.
-        let limits = [2, 4].map(|ecn_ns| Limit::new(NSEC_PER_SEC, 0, 1_000, Some(ecn_ns)));
+        // The first marks what waits longer than 16 ns, the second what waits longer than 32 ns.
+        let limits = [16, 32].map(|ecn_ns| Limit::new(NSEC_PER_SEC, 0, 1_000, Some(ecn_ns)));
         let now_ns = 5_000;
         let later = |first_ns: u64, second_ns: u64| {
             let start = |ahead_ns: u64| {
@@ -218,13 +218,13 @@ mod tests {
         for (first_ns, second_ns, ahead_ns, is_marked) in [
             (1, 0, 1, false),
             (0, 1, 1, false),
-            (2, 4, 4, false),
-            (3, 4, 4, true),
-            (3, 0, 3, true),
-            (0, 4, 4, false),
-            (0, 5, 5, true),
-            (2, 5, 5, true),
-            (6, 5, 6, true),
+            (16, 32, 32, false),
+            (17, 32, 32, true),
+            (17, 0, 17, true),
+            (0, 32, 32, false),
+            (0, 33, 33, true),
+            (16, 33, 33, true),
+            (34, 33, 34, true),
         ] {
             let expected = Verdict::Paced {
                 departure_ns: now_ns + ahead_ns,

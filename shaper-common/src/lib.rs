@@ -9,7 +9,7 @@
 //! * [`shared`] says how many packets may wait in a send buffer that others need too.
 //! * [`port`] finds the port that tells services apart.
 //! * [`header`] says which addresses can be limited at all, and where an address stands in a header.
-//! * [`rule`] and [`bucket`] are what the maps hold; [`names`] is what they are called.
+//! * [`rule`], [`packed`] and [`bucket`] are what the maps hold; [`names`] is what they are called.
 //! * [`client`] tells clients apart; [`filter`] tells most destinations that have no rule, without a search.
 
 #![no_std]
@@ -22,6 +22,7 @@ pub mod joint;
 pub mod names;
 pub mod outcome;
 pub mod pacing;
+pub mod packed;
 pub mod port;
 pub mod rule;
 pub mod shared;

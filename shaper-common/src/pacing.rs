@@ -3,7 +3,10 @@
 //! A bucket is one number, the end of the previous packet's slot (GCRA, a virtual clock). Finding the limit,
 //! storing the result and acting on it are left to others.
 
-use crate::{NSEC_PER_SEC, TICKS_PER_NSEC};
+use crate::{
+    NSEC_PER_SEC, TICKS_PER_NSEC,
+    packed::{MAX_TICKS, held_ticks},
+};
 
 /// Fraction bits of [`Limit::ticks_per_byte`]: rounding stays below 7 ppm up to 1600 Gbit/s.
 pub const RATE_FRACTION_BITS: u32 = 18;
@@ -17,8 +20,7 @@ pub const MIN_RATE_BYTES_PER_SEC: u64 = 1_000;
 /// Fastest rate a limit can hold, in bytes per second: 1600 Gbit/s.
 pub const MAX_RATE_BYTES_PER_SEC: u64 = 200_000_000_000;
 
-/// Rate, burst, horizon and marking threshold, as the rule maps hold them.
-#[repr(C)]
+/// Rate, burst, horizon and marking threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
     /// Time one byte takes at the rate, in ticks, with [`RATE_FRACTION_BITS`] fraction bits.
@@ -27,17 +29,15 @@ pub struct Limit {
     pub burst_ticks: u64,
     /// A packet that would have to wait longer is dropped, in ticks.
     pub horizon_ticks: u64,
-    /// A packet that waits longer is marked if it can carry a mark, in ticks; `u64::MAX` marks nothing.
+    /// A packet that waits longer is marked if it can carry a mark, in ticks; no horizon is longer than
+    /// [`MAX_TICKS`], which therefore marks nothing.
     pub ecn_ticks: u64,
 }
-
-// Nothing but u64 fields, hence no padding for the kernel to leak or compare.
-const _: () = assert!(size_of::<Limit>() == 4 * size_of::<u64>());
 
 impl Limit {
     /// A limit of `rate_bytes_per_sec`, with times in nanoseconds; `ecn_ns` of `None` never marks.
     ///
-    /// The rate is clamped to what [`ticks_per_byte`](Self::ticks_per_byte) can hold; user space refuses
+    /// Horizon and threshold are held to 8 ns, rounded up, and up to 34 s. The rate is clamped to what [`ticks_per_byte`](Self::ticks_per_byte) can hold; user space refuses
     /// rates outside [`MIN_RATE_BYTES_PER_SEC`]..=[`MAX_RATE_BYTES_PER_SEC`] before it gets here.
     #[must_use]
     pub const fn new(rate_bytes_per_sec: u64, burst_ns: u64, horizon_ns: u64, ecn_ns: Option<u64>) -> Self {
@@ -52,10 +52,10 @@ impl Limit {
         Self {
             ticks_per_byte: (per_byte + rate / 2) / rate,
             burst_ticks: burst_ns.saturating_mul(TICKS_PER_NSEC),
-            horizon_ticks: horizon_ns.saturating_mul(TICKS_PER_NSEC),
+            horizon_ticks: held_ticks(horizon_ns),
             ecn_ticks: match ecn_ns {
-                Some(ns) => ns.saturating_mul(TICKS_PER_NSEC),
-                None => u64::MAX,
+                Some(ns) => held_ticks(ns),
+                None => MAX_TICKS,
             },
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Rules and buckets live apart: a rule names its bucket by number, so replacing every rule touches no bucket.
 
-use crate::pacing::Limit;
+use crate::{pacing::Limit, packed::PackedLimit};
 
 /// Number of policy slots: the one in use and the one being built.
 pub const N_SLOTS: u32 = 2;
@@ -22,7 +22,7 @@ pub mod kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
     /// Rate, burst, horizon and marking threshold.
-    pub limit: Limit,
+    pub limit: PackedLimit,
     /// Number of its bucket; see [`crate::bucket::position`]. If each client has a bucket of his own, the one of
     /// clients for whom there is no room, and the rule's identity in [`ClientKey::rule`].
     pub bucket: u32,
@@ -46,7 +46,7 @@ impl Rule {
     #[must_use]
     pub const fn limited(limit: Limit, bucket: u32) -> Self {
         Self {
-            limit,
+            limit: PackedLimit::new(limit),
             bucket,
             group: 0,
             kind: kind::LIMITED,
@@ -59,21 +59,21 @@ impl Rule {
 }
 
 // No padding, and small: a million of them are resident.
-const _: () = assert!(size_of::<Rule>() == 48);
+const _: () = assert!(size_of::<Rule>() == 40);
 
 /// A limit that several rules share, on top of each one's own: the later departure counts.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Group {
     /// Rate, burst, horizon and marking threshold of all members together.
-    pub limit: Limit,
+    pub limit: PackedLimit,
     /// Number of its bucket.
     pub bucket: u32,
     /// Always zero.
     pub zero: u32,
 }
 
-const _: () = assert!(size_of::<Group>() == 40);
+const _: () = assert!(size_of::<Group>() == 32);
 
 /// Key of one client's bucket. An IPv4 address stands as `::ffff:a.b.c.d`; bits that do not tell clients apart are
 /// zero.
@@ -177,7 +177,7 @@ pub struct PolicyHead {
     pub zero: u32,
 }
 
-const _: () = assert!(size_of::<PolicyHead>() == 56);
+const _: () = assert!(size_of::<PolicyHead>() == 48);
 
 /// Which slot is in force and which of its tables there are: one write makes a whole policy current.
 ///

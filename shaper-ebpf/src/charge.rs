@@ -12,6 +12,7 @@ use shaper_common::{
     joint::{boundless, policed},
     outcome::Outcome,
     pacing::{Limit, Verdict, schedule},
+    packed::PackedLimit,
 };
 
 use crate::{count, shared::shaper_wait};
@@ -39,7 +40,7 @@ pub(crate) fn is_policing() -> bool {
 /// A limit, and the bucket it is charged to.
 #[derive(Clone, Copy)]
 pub(crate) struct Charged<'a> {
-    pub(crate) limit: &'a Limit,
+    pub(crate) limit: &'a PackedLimit,
     pub(crate) bucket: *mut Bucket,
 }
 
@@ -114,16 +115,17 @@ pub(crate) fn all(
     // worse than a queue that is longer by as many packets as there are CPUs.
     let group_ticks = contend(group, u64::MAX, now_ns, wire_len);
     Ok(Verdict::starting_at_later(
-        (own_ticks, own.limit),
-        (group_ticks, group.limit),
+        (own_ticks, &own.limit.unpacked()),
+        (group_ticks, &group.limit.unpacked()),
         now_ns,
     ))
 }
 
 /// The limit as this device can enforce it.
 #[inline(always)]
-fn enforced(limit: &Limit) -> Limit {
-    if is_policing() { policed(limit) } else { *limit }
+fn enforced(limit: &PackedLimit) -> Limit {
+    let limit = limit.unpacked();
+    if is_policing() { policed(&limit) } else { limit }
 }
 
 /// Finds a place for a packet to wait until `start_ticks`, where that is later than at once.
@@ -158,7 +160,7 @@ fn charge(own: Charged<'_>, now_ns: u64, wire_len: u32) -> Result<Verdict, Outco
     if start_ticks == Verdict::BEYOND_HORIZON {
         return Err(Outcome::BeyondHorizon);
     }
-    Ok(Verdict::starting_at(start_ticks, own.limit, now_ns))
+    Ok(Verdict::starting_at(start_ticks, &own.limit.unpacked(), now_ns))
 }
 
 /// Calls [`shaper_contend`].
@@ -181,7 +183,7 @@ fn contend(charged: Charged<'_>, horizon_ticks: u64, now_ns: u64, wire_len: u32)
 #[inline(never)]
 unsafe extern "C" fn shaper_contend(
     time: *mut u64,
-    rule: *const Limit,
+    rule: *const PackedLimit,
     now_ns: u64,
     wire_len: u32,
     horizon_ticks: u64,
@@ -200,12 +202,12 @@ unsafe extern "C" fn shaper_contend(
     }
     count::total(Outcome::Contended);
     // SAFETY: promised by the caller.
-    let rule = unsafe { &*rule };
+    let rule = unsafe { (*rule).unpacked() };
     // SAFETY: as above.
     let last_departure_ticks = unsafe { fetch_add(time, rule.slot_ticks(wire_len)) };
     // It is charged already, so it is sent. The bucket is in use, hence its credit needs no clamp: others
     // advanced it beyond `now - burst` a moment ago.
-    schedule(&boundless(rule), last_departure_ticks, now_ns, wire_len).start_ticks(last_departure_ticks)
+    schedule(&boundless(&rule), last_departure_ticks, now_ns, wire_len).start_ticks(last_departure_ticks)
 }
 
 /// Tries once; [`LOST`] if another CPU came first. Apart from the loop around it, so that the kernel verifies it once.
@@ -218,7 +220,7 @@ unsafe extern "C" fn shaper_contend(
 #[inline(never)]
 unsafe extern "C" fn shaper_try(
     time: *mut u64,
-    rule: *const Limit,
+    rule: *const PackedLimit,
     now_ns: u64,
     wire_len: u32,
     horizon_ticks: u64,
@@ -227,10 +229,10 @@ unsafe extern "C" fn shaper_try(
         return Verdict::BEYOND_HORIZON;
     }
     // SAFETY: promised by the caller; volatile because the target has no atomic load.
-    let (rule, last_departure_ticks) = unsafe { (&*rule, time.read_volatile()) };
+    let (rule, last_departure_ticks) = unsafe { ((*rule).unpacked(), time.read_volatile()) };
     let limit = Limit {
         horizon_ticks,
-        ..*rule
+        ..rule
     };
     let verdict = schedule(&limit, last_departure_ticks, now_ns, wire_len);
     if let Some(next_ticks) = verdict.next_ticks()

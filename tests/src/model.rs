@@ -162,12 +162,17 @@ impl Model {
         now_ns: u64,
         expected: &mut Expected,
     ) -> Outcome {
-        let mut charges = vec![self.decide(place, &rule.limit, packet, now_ns)];
+        let mut charges = vec![self.decide(place, &rule.limit.unpacked(), packet, now_ns)];
         let group = usize::try_from(rule.group).unwrap().checked_sub(1);
         if let Some(group) = group.and_then(|group| self.policy.groups.get(group)).copied()
             && group.bucket < CHUNK_BUCKETS
         {
-            charges.push(self.decide(Place::Number(group.bucket), &group.limit, packet, now_ns));
+            charges.push(self.decide(
+                Place::Number(group.bucket),
+                &group.limit.unpacked(),
+                packet,
+                now_ns,
+            ));
         }
         if charges
             .iter()

@@ -7,6 +7,7 @@ use shaper_common::{
     bucket::{Bucket, CHUNK_BUCKETS},
     outcome::Outcome,
     pacing::{Limit, ticks},
+    packed::PackedLimit,
     rule::{Group, Rule},
 };
 use shaper_tests::{
@@ -42,7 +43,7 @@ fn policy() -> Policy {
         exact4: vec![(v4(1), member(1)), (v4(2), member(2))],
         exact6: vec![("2001:db8::7".parse().unwrap(), member(3))],
         groups: vec![Group {
-            limit: GROUP_LIMIT,
+            limit: PackedLimit::new(GROUP_LIMIT),
             bucket: ALL,
             zero: 0,
         }],
@@ -132,8 +133,8 @@ fn a_packet_is_marked_if_the_group_asks_or_the_member() {
         (silent, silent, false),
     ] {
         let mut policy = policy();
-        policy.exact4[0].1.limit = own;
-        policy.groups[0].limit = group;
+        policy.exact4[0].1.limit = PackedLimit::new(own);
+        policy.groups[0].limit = PackedLimit::new(group);
         let kernel = kernel(Settings::default(), &policy);
         kernel.set_last_departure(1, ticks(NOW_NS + 5_001));
         kernel.set_last_departure(ALL, ticks(NOW_NS + 5_001));

@@ -6,6 +6,7 @@ use shaper_common::{
     NSEC_PER_SEC,
     outcome::Outcome,
     pacing::{Limit, ticks},
+    packed::PackedLimit,
     rule::{Group, Rule},
 };
 use shaper_tests::{
@@ -93,7 +94,7 @@ fn cpus_that_race_for_a_group_and_its_members_lose_no_charge() {
                 .map(|n: u8| ([192, 0, 2, n].into(), rule(n.into())))
                 .collect(),
             groups: vec![Group {
-                limit: Limit::new(NSEC_PER_SEC, 0, u64::MAX, None),
+                limit: PackedLimit::new(Limit::new(NSEC_PER_SEC, 0, u64::MAX, None)),
                 bucket: GROUP,
                 zero: 0,
             }],

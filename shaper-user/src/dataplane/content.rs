@@ -1,5 +1,6 @@
 //! What a policy slot holds, and the way there from the tables wanted. Pure.
 
+use shaper_common::packed::PackedLimit;
 use shaper_common::rule::{Group, Rule, feature, kind};
 use shaper_common::shared;
 
@@ -103,7 +104,7 @@ pub(super) fn rule(key: &TableKey, entry: &Entry, number: u32) -> Rule {
             group,
             ..
         } => Rule {
-            limit: *limit,
+            limit: PackedLimit::new(*limit),
             bucket: number,
             group: group.map_or(0, |index| index + 1),
             kind: kind::LIMITED,
@@ -129,7 +130,7 @@ fn shared_packets(key: &TableKey, has_clients: bool) -> u32 {
 pub(super) fn entry(rule: &Rule, owner: BucketId) -> Entry {
     match rule.kind {
         kind::LIMITED => Entry::Limited {
-            limit: rule.limit,
+            limit: rule.limit.unpacked(),
             bucket: owner,
             clients: has_clients(rule).then_some(ClientLens {
                 v4: rule.client_len4,
@@ -153,7 +154,7 @@ pub(super) fn bucket_of(entry: &Entry) -> Option<BucketId> {
 /// A group of the tables, whose bucket has this number.
 pub(super) fn group(group: &tables::Group, number: u32) -> Group {
     Group {
-        limit: group.limit,
+        limit: PackedLimit::new(group.limit),
         bucket: number,
         zero: 0,
     }

@@ -229,7 +229,7 @@ fn client((key, bucket): &(ClientKey, Bucket)) -> ClientSnapshot {
 fn groups(content: &Content, chunks: &Chunks) -> impl Iterator<Item = (Group, u32)> {
     content.groups.iter().map(|group| {
         let group_of = Group {
-            limit: group.limit,
+            limit: group.limit.unpacked(),
             bucket: BucketId(chunks.owner(group.bucket)),
         };
         (group_of, group.bucket)

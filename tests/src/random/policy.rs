@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use shaper_common::{
     bucket::CHUNK_BUCKETS,
     pacing::{Limit, MAX_RATE_BYTES_PER_SEC, MIN_RATE_BYTES_PER_SEC},
+    packed::PackedLimit,
     rule::{Group, Rule, kind},
 };
 
@@ -56,7 +57,7 @@ pub fn policy(random: &mut Random) -> Policy {
 fn groups(random: &mut Random) -> Vec<Group> {
     (0..random.below(4))
         .map(|_| Group {
-            limit: limit(random),
+            limit: PackedLimit::new(limit(random)),
             bucket: bucket(random, 16..20),
             zero: 0,
         })

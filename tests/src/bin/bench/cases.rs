@@ -33,7 +33,7 @@ pub(crate) const fn case(name: &'static str, ahead_ns: u64, horizon_ns: u64) -> 
     }
 }
 
-const AHEAD_NS: u64 = 20 * NSEC_PER_SEC;
+const AHEAD_NS: u64 = 15 * NSEC_PER_SEC;
 
 pub(crate) fn cases() -> [Case; 5] {
     let paced = case("paced", AHEAD_NS, 2 * AHEAD_NS);
