@@ -5,6 +5,7 @@ use aya::{Ebpf, EbpfLoader};
 use shaper_common::header::ETH_P_IP;
 use shaper_common::names::{LAYOUT_VERSION, PINNED_MAPS, PROGRAM};
 
+use crate::kernel::Skb;
 use crate::world::World;
 use crate::{object, packet};
 
@@ -36,9 +37,19 @@ impl Program {
 
     /// Sends a packet.
     pub fn send(&self, address: [u8; 4]) {
+        self.send_long(address, 0);
+    }
+
+    /// Sends a packet that takes so many bytes on the wire; zero is as many as it has.
+    pub fn send_long(&self, address: [u8; 4], wire_len: u32) {
         let frame = packet::ethernet(ETH_P_IP, &packet::ipv4(address.into(), 17, 0, &[0; 64]));
+        let skb = Skb {
+            wire_len,
+            ..Skb::default()
+        };
         let options = TestRunOptions {
             data_in: Some(&frame),
+            ctx_in: Some(skb.bytes()),
             repeat: 1,
             ..TestRunOptions::default()
         };

@@ -41,7 +41,7 @@ pub struct Skb {
 const _: () = assert!(size_of::<Skb>() == 192);
 
 impl Skb {
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: `repr(C)` without padding (size asserted above).
         unsafe { slice::from_raw_parts(ptr::from_ref(self).cast(), size_of::<Self>()) }
     }
