@@ -155,7 +155,10 @@ impl Change {
         let announced = self.policies.announce_brief(&self.lock, next);
         let put = |(key, entry): (&TableKey, Option<&Entry>)| {
             dataplane.make_room(needs)?;
-            Ok(dataplane.change_one(key, entry)?)
+            Ok(match entry {
+                Some(entry) => dataplane.change_one(key, Some(entry))?,
+                None => dataplane.remove_one(key)?,
+            })
         };
         let put = announced
             .map_err(anyhow::Error::from)

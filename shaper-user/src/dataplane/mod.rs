@@ -44,6 +44,7 @@ mod program;
 mod qdisc;
 mod read;
 mod record;
+mod remove;
 mod resize;
 mod room;
 mod services;

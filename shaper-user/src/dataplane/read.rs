@@ -75,16 +75,6 @@ impl Dataplane {
         Ok(Some(snapshot(*key, &rule, bucket, &Shares::default())))
     }
 
-    /// Whether packets would be led to tables where nothing is, if the rule at `key` alone were taken away. The caller
-    /// holds the lock.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the kernel refuses.
-    pub fn would_be_missed(&self, key: &TableKey) -> Result<bool, DataplaneError> {
-        self.slots.in_force(|slot| Ok(!self.slots.has_others(slot, key)?))
-    }
-
     /// All counters.
     ///
     /// # Errors

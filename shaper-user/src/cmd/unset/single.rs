@@ -9,7 +9,7 @@ use super::super::{Change, Context};
 use super::{Args, Selector};
 use crate::config::{RuleConfig, Source};
 use crate::dataplane::Dataplane;
-use crate::policy::tables::{Entry, TableKey, Tables};
+use crate::policy::tables::{BucketId, Entry, TableKey, Tables};
 use crate::policy::{Destination, FqNeeds, Policy};
 use crate::store::Brief;
 
@@ -94,6 +94,11 @@ impl Single {
             .filter(|(key, entry)| new.get(key) != Some(entry))
             .map(|(key, _)| (*key, new.get(key).copied()));
         let entry = changed.next();
+        if let Some((key, Some(entry))) = &entry
+            && old.get(key).map(bucket) != Some(bucket(entry))
+        {
+            return None;
+        }
         let is_more = new.entries().iter().any(|(key, _)| old.get(key).is_none());
         if changed.next().is_some() || is_more {
             return None;
@@ -115,13 +120,15 @@ impl Single {
         dataplane: &Dataplane,
         context: &Context,
     ) -> anyhow::Result<bool> {
-        // Where a table becomes empty, packets are no longer led to it: that is a change of more than one entry.
-        if let Some((key, None)) = &self.entry
-            && dataplane.would_be_missed(key)?
-        {
-            return Ok(false);
-        }
         let entry = self.entry.as_ref().map(|(key, entry)| (key, entry.as_ref()));
         change.commit_one(dataplane, &self.next, entry, &self.needs, context)
+    }
+}
+
+/// Where packets are counted: another bucket in place of the one there was has to be found, and that one to be freed.
+fn bucket(entry: &Entry) -> Option<BucketId> {
+    match entry {
+        Entry::Exempt => None,
+        Entry::Blocked { bucket } | Entry::Limited { bucket, .. } => Some(*bucket),
     }
 }
