@@ -4,6 +4,7 @@
 //! written anew.
 
 mod lookup;
+mod packet;
 mod policy;
 
 use std::{collections::HashMap, net::IpAddr, num::NonZeroU32};
@@ -18,41 +19,8 @@ use shaper_common::{
 };
 
 use self::lookup::Lookup;
+pub use self::packet::{Expected, Packet};
 pub use self::policy::{Policy, Port};
-
-/// What the program is told about a packet.
-#[derive(Clone, Copy, Debug)]
-pub struct Packet {
-    /// Its destination, or why it has none.
-    pub destination: Result<IpAddr, Outcome>,
-    /// The server's own port, if it can be seen.
-    pub port: Option<Port>,
-    /// Whether it keeps the link alive, and is therefore never limited.
-    pub is_link_control: bool,
-    /// Bytes on the wire that are charged.
-    pub wire_len: u32,
-    /// Whether it can carry a CE mark.
-    pub is_ect: bool,
-    /// Whether the kernel's helper can stamp it.
-    pub is_stampable: bool,
-    /// The stamp it carries.
-    pub tstamp: u64,
-    /// Its priority.
-    pub priority: u32,
-}
-
-/// What becomes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
-    /// The main total that counts it.
-    pub outcome: Outcome,
-    /// Its stamp afterwards.
-    pub tstamp: u64,
-    /// Its priority afterwards.
-    pub priority: u32,
-    /// Whether it is marked afterwards.
-    pub is_marked: bool,
-}
 
 /// Policy, buckets and totals.
 #[derive(Clone, Debug, Default)]

@@ -148,12 +148,19 @@ fn flags(rustc: &Rustc) -> Result<Vec<OsString>> {
         Source::Library(library) => library,
     };
     // The last prefix that matches counts, so the narrower ones come last.
-    for (from, to) in [
-        (rustc.sysroot.as_path(), "/sysroot"),
-        (&cargo_home()?, "/cargo"),
-        (process::workspace(), "/shaper"),
-        (&library, "/library"),
-    ] {
+    let cargo_home = cargo_home()?;
+    let mut paths = vec![
+        (rustc.sysroot.clone(), "/sysroot"),
+        (cargo_home.clone(), "/cargo"),
+    ];
+    // Cargo names these after where the crates came from.
+    let sources = entries_of(&cargo_home.join("registry/src"))?;
+    paths.extend(sources.into_iter().map(|dir| (dir, "/crates")));
+    paths.extend([
+        (process::workspace().to_owned(), "/shaper"),
+        (library, "/library"),
+    ]);
+    for (from, to) in paths {
         let mut flag = OsString::from("--remap-path-prefix=");
         flag.push(from);
         flag.push("=");
@@ -161,6 +168,15 @@ fn flags(rustc: &Rustc) -> Result<Vec<OsString>> {
         flags.push(flag);
     }
     Ok(flags)
+}
+
+/// What stands in a directory, which need not be there.
+fn entries_of(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    entries.map(|entry| Ok(entry?.path())).collect()
 }
 
 fn cargo_home() -> Result<PathBuf> {
