@@ -1,7 +1,8 @@
 //! `shaper save`: what runs, as one configuration.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -42,27 +43,58 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     Ok(())
 }
 
+/// Makes the file, or replaces it: whatever fails, and be it the power, finds the old one or the new one whole.
 fn write_file(path: &Path, text: &str, is_forced: bool) -> anyhow::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    if is_forced {
-        options.create(true).truncate(true);
-    } else {
-        options.create_new(true);
+    let about = || format!("cannot write `{}`", path.display());
+    let found = fs::metadata(path).ok();
+    if found.is_some() && !is_forced {
+        return Err(is_there_already(path));
     }
-    let file = options.open(path);
-    if let Err(error) = &file
-        && error.kind() == std::io::ErrorKind::AlreadyExists
-    {
-        return Err(Failure::Usage {
-            message: format!("`{}` is there already", path.display()),
-            hint: Some("name another file, or repeat it with --force to replace this one".to_owned()),
+    if found.as_ref().is_some_and(|found| !found.is_file()) {
+        // A pipe or a terminal cannot be replaced.
+        return fs::write(path, text).with_context(about);
+    }
+    // Where a link leads is what is replaced.
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = place.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = write_whole(&temporary, text, found.as_ref()).and_then(|()| {
+        if is_forced {
+            fs::rename(&temporary, &place)
+        } else {
+            // Unlike a rename, it fails if somebody else was faster.
+            fs::hard_link(&temporary, &place)
         }
-        .into());
+    });
+    // After a rename there is nothing to remove.
+    let _ = fs::remove_file(&temporary);
+    match written {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(is_there_already(path)),
+        Err(error) => Err(error).with_context(about),
+        Ok(()) => sync_directory(&place).with_context(about),
     }
-    file.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    })
-    .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+fn is_there_already(path: &Path) -> anyhow::Error {
+    Failure::Usage {
+        message: format!("`{}` is there already", path.display()),
+        hint: Some("name another file, or repeat it with --force to replace this one".to_owned()),
+    }
+    .into()
+}
+
+/// Makes a file of its own, on the disk for good, with owner and permissions as those of `like`.
+fn write_whole(path: &Path, text: &str, like: Option<&Metadata>) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    if let Some(like) = like {
+        fchown(&file, Some(like.uid()), Some(like.gid()))?;
+        file.set_permissions(like.permissions())?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    File::open(above.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all())
 }
