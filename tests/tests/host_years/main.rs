@@ -2,6 +2,7 @@
 //! rules and clients change by the thousand. Needs root.
 
 mod churn;
+mod events;
 mod monitor;
 
 use std::fs;

@@ -47,6 +47,20 @@ impl Monitor {
         }
     }
 
+    /// Waits until it has said each of these, in any order; all that it said.
+    pub(super) fn hear_all(&self, texts: &[&str]) -> Vec<String> {
+        let (began, mut heard) = (Instant::now(), Vec::<String>::new());
+        while !texts
+            .iter()
+            .all(|text| heard.iter().any(|line| line.contains(text)))
+        {
+            let left = PATIENCE.saturating_sub(began.elapsed());
+            let line = self.lines.recv_timeout(left);
+            heard.push(line.unwrap_or_else(|error| panic!("not all of {texts:?} among {heard:?}: {error}")));
+        }
+        heard
+    }
+
     pub(super) fn signal(&self, signal: i32) {
         // SAFETY: a system call; the child has not been waited for, so the number is its own.
         assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
