@@ -220,3 +220,55 @@ fn starting_and_stopping_answer_in_json_too() {
     server.configure("");
     assert_eq!(json(&["up", "--if-any"])["attached"], serde_json::json!([]));
 }
+
+#[test]
+fn a_hostile_configuration_changes_nothing_of_what_runs() {
+    let server = Server::up(CONFIG);
+    let rules = server.rules();
+    let running = std::fs::read(server.dir.join("run/policy.toml")).unwrap();
+    let deep = format!("{CONFIG}x = {}", "[".repeat(20_000));
+    let twice = format!("{CONFIG}{}", &CONFIG[CONFIG.find("[[rule]]").unwrap()..]);
+    let huge = vec![b'a'; 1 << 20];
+    let no_text = [CONFIG.as_bytes(), b"[[rule]]\nname = \"\xff\"\n"].concat();
+    let hostile: [(&str, &[u8]); 7] = [
+        ("truncated", &CONFIG.as_bytes()[..CONFIG.len() - 3]),
+        ("huge", &huge),
+        ("wrong type", b"[[rule]]\ndestination = 7\nrate = \"1mbit\"\n"),
+        ("deep", deep.as_bytes()),
+        ("not UTF-8", &no_text),
+        ("duplicate", twice.as_bytes()),
+        (
+            "contradictory",
+            b"[[rule]]\ndestination = \"any\"\nrate = \"block\"\nburst = \"1kB\"\n",
+        ),
+    ];
+    for (what, bytes) in hostile {
+        std::fs::write(server.dir.join("shaper.toml"), bytes).unwrap();
+        for command in [
+            &["apply"][..],
+            &["reload"],
+            &["apply", "--prune", "--try", "60s"],
+            &["diff"],
+            &["up"],
+        ] {
+            let ran = server.run(command);
+            assert_eq!(
+                (ran.code, ran.stdout.as_str()),
+                (3, ""),
+                "{what}, {command:?}: {}",
+                ran.stderr
+            );
+            assert!(
+                ran.stderr.contains("shaper.toml"),
+                "{what}, {command:?}: {}",
+                ran.stderr
+            );
+        }
+    }
+    assert_eq!(server.rules(), rules);
+    assert_eq!(
+        std::fs::read(server.dir.join("run/policy.toml")).unwrap(),
+        running
+    );
+    assert_eq!(server.run(&["status"]).code, 0);
+}
