@@ -125,3 +125,25 @@ fn answers_get_through_behind_the_download_of_the_client_who_asked() {
     // One that comes while the download fills the whole queue is dropped like the download's own packets.
     assert!(arrivals.len() as u64 * 10 >= sent.n_packets * 8);
 }
+
+#[test]
+fn an_unconnected_socket_gets_the_rate_too() {
+    let lab = Lab::new();
+    let shaper = Shaper::up(&lab.server, UPLINK);
+    let receiver = Receiver::start(&lab.clients);
+    for (n, megabits) in [(1, 1_u32), (2, 10), (3, 100)] {
+        shaper.set(client(n), &format!("{megabits}mbit"), &["--temporary"]);
+        Load::to(client(n))
+            .from_one_socket()
+            .bits_per_second(u64::from(megabits) * 4_000_000)
+            .run(&lab.server, Duration::from_millis(1_300));
+        let arrivals = receiver.drain(Duration::from_millis(100)).to(client(n));
+        let rate = arrivals.settled(Duration::from_millis(300)).bits_per_second();
+        println!("{megabits} Mbit/s: {rate:.0} bit/s");
+        assert!(
+            (0.99..1.005).contains(&(rate / f64::from(megabits) / 1e6)),
+            "{megabits}: {rate}"
+        );
+        assert_eq!(arrivals.n_reordered(), 0);
+    }
+}
