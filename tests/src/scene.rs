@@ -75,7 +75,7 @@ impl Scene {
 
     /// Goes to the policy that `change` starts from, and through the change once: what only grows has grown. Buckets that
     /// outlast it have been used.
-    pub fn prepare(&self, change: &Change) {
+    fn prepare(&self, change: &Change) {
         self.take(&change.back);
         mark_buckets(&self.paths().bpffs, 7);
         self.take(&change.there);

@@ -38,7 +38,6 @@ fn is_same(a: &Tables, b: &Tables) -> bool {
 /// Goes through a change call by call.
 fn watch(scene: &Scene, change: &Change) -> Known {
     let thoroughness = Thoroughness::wanted();
-    scene.prepare(change);
     let old = scene.settled();
     let mut moments = Vec::new();
     let mut policies: Vec<Tables> = Vec::new();
@@ -126,9 +125,10 @@ fn kill(scene: &Scene, change: &Change, known: &Known, moment: &Moment) -> Vec<S
 }
 
 fn kill_everywhere(changes: &[Change]) {
-    let scene = Scene::before(&changes[0]);
-    let known: Vec<Known> = changes.iter().map(|change| watch(&scene, change)).collect();
-    drop(scene);
+    let known: Vec<Known> = changes
+        .iter()
+        .map(|change| watch(&Scene::before(change), change))
+        .collect();
     let mut moments = Vec::new();
     for (index, known) in known.iter().enumerate() {
         let n_moments = known.moments.len();

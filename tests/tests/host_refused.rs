@@ -28,7 +28,6 @@ struct Known {
 
 /// Goes through a change call by call.
 fn watch(scene: &Scene, change: &Change) -> Known {
-    scene.prepare(change);
     let old = scene.settled();
     let mut calls: Vec<(Call, Place)> = Vec::new();
     let mut traced = scene.start(&change.there);
@@ -159,9 +158,10 @@ fn judge(scene: &Scene, change: &Change, known: &Known, before: &Sight, ended: &
 }
 
 fn refuse_everything(changes: &[Change]) {
-    let scene = Scene::before(&changes[0]);
-    let known: Vec<Known> = changes.iter().map(|change| watch(&scene, change)).collect();
-    drop(scene);
+    let known: Vec<Known> = changes
+        .iter()
+        .map(|change| watch(&Scene::before(change), change))
+        .collect();
     let mut refusals = Vec::new();
     for (index, known) in known.iter().enumerate() {
         let n_refusals = known.refusals.len();

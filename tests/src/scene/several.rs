@@ -33,8 +33,7 @@ impl Thoroughness {
     }
 }
 
-/// Does `work` with each item, each time on a server that is [prepared](Scene::prepare) for the item's change, and leaves
-/// it so. Returns what `work` had to complain of.
+/// Does `work` with each item, each time on a server that has seen no change but the item's, and is left as it is before it. Returns what `work` had to complain of.
 ///
 /// # Panics
 ///
@@ -49,12 +48,11 @@ pub fn on_scenes<T: Sync>(
     let take_turns = || {
         let mut present: Option<(Scene, usize)> = None;
         while let Some((change, item)) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (scene, prepared) =
-                present.get_or_insert_with(|| (Scene::before(&changes[*change]), *change));
-            if prepared != change {
-                scene.prepare(&changes[*change]);
-                *prepared = *change;
+            // A change finds nothing of the ones before it.
+            if present.as_ref().is_some_and(|(_, prepared)| prepared != change) {
+                present = None;
             }
+            let (scene, _) = present.get_or_insert_with(|| (Scene::before(&changes[*change]), *change));
             let found = work(scene, *change, item);
             if !found.is_empty() {
                 // What is wrong with it would be found again and again.

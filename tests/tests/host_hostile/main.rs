@@ -45,11 +45,7 @@ const PLACES: [(&str, &[Trap], Commands); 9] = [
         &[SET, &["status"], &["up"], &["reload"]],
     ),
     ("run/policy.toml", &OF_FILES, ALL),
-    (
-        RULES,
-        &OF_FILES,
-        &[&["status"], &["list"], &["monitor", "--once"]],
-    ),
+    (RULES, &OF_FILES, &[&["status"], &["list"]]),
     ("run/policy.next", &OF_FILES, ALL),
     ("run/policy.try", &OF_FILES, ALL),
     (
