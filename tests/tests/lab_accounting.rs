@@ -35,7 +35,6 @@ fn send_segments(lab: &Lab, destination: IpAddr) {
     let options = Options {
         payload: 1000,
         segments: 10,
-        connect: Some(destination),
         ..Options::default()
     };
     let mut socket = Socket::open(&lab.server, options.unstoppable());
