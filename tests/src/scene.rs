@@ -15,6 +15,7 @@ use shaper_user::dataplane::Dataplane;
 use shaper_user::paths::Paths;
 use shaper_user::policy::tables::Tables;
 
+use crate::lab::host::run;
 use crate::trace::{Ended, Traced};
 use crate::visible::{Eye, mark_buckets};
 use crate::world::World;
@@ -217,13 +218,4 @@ fn command(paths: &Paths) -> Command {
         // Known, so that nobody looks for it in the processes above.
         .env("SSH_CONNECTION", "192.0.2.99 50000 192.0.2.1 22");
     command
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }

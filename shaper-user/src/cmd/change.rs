@@ -156,7 +156,7 @@ impl Change {
         let put = |(key, entry): (&TableKey, Option<&Entry>)| {
             dataplane.make_room(needs)?;
             Ok(match entry {
-                Some(entry) => dataplane.change_one(key, Some(entry))?,
+                Some(entry) => dataplane.change_one(key, entry)?,
                 None => dataplane.remove_one(key)?,
             })
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use shaper_common::rule::{Rule, feature};
 
 use super::buckets::Chunks;
-use super::content::{self, Content, bucket_of, rule_features};
+use super::content::{self, Content, rule_features};
 use super::error::DataplaneError;
 use super::owners::Owners;
 use super::plan::{Plan, Step, plan};
@@ -160,33 +160,22 @@ impl Dataplane {
         }
     }
 
-    /// Puts one entry in force in place of what stands at `key`, or takes away what stands there, and touches nothing
-    /// else. The caller holds the lock. A group is an index into [`Tables::groups`] as they are in force, a service
-    /// number one of the ports in force.
-    ///
-    /// An entry that goes leaves its bucket to its identity, because others may share it, until the next
-    /// [`apply`](Self::apply).
+    /// Puts one entry in force in place of what stands at `key`, and touches nothing else. The caller holds the lock. A
+    /// group is an index into [`Tables::groups`] as they are in force, a service number one of the ports in force.
     ///
     /// `false` if this cannot be done without a whole [`apply`](Self::apply); then nothing was changed.
     ///
     /// # Errors
     ///
     /// Whatever the kernel refuses; what was in force stays so.
-    pub fn change_one(&self, key: &TableKey, entry: Option<&Entry>) -> Result<bool, DataplaneError> {
+    pub fn change_one(&self, key: &TableKey, entry: &Entry) -> Result<bool, DataplaneError> {
         let in_force = self.slots.in_force(|slot| self.slots.rule(slot, key))?;
-        let Some(entry) = entry else {
-            if in_force.is_none() {
-                return Ok(true);
-            }
-            self.buckets.wait_for_running_programs()?;
-            return self.slots.change_in_place(key, None);
-        };
         let wanted = content::rule(key, entry, 0);
         if !self.has_what_it_takes(key, &wanted)? {
             return Ok(false);
         }
         let mut chunks = self.buckets.chunks()?;
-        let Some((number, fresh)) = find_bucket(&chunks, in_force.as_ref(), bucket_of(entry)) else {
+        let Some((number, fresh)) = find_bucket(&chunks, in_force.as_ref(), entry.bucket()) else {
             return Ok(false);
         };
         let rule = Rule {

@@ -119,10 +119,11 @@ pub(super) fn rule(key: &TableKey, entry: &Entry, number: u32) -> Rule {
 /// How many packets may wait in shared send buffers. A bucket that many destinations share has no such limit: behind
 /// the queue of some of them, few packets of all would get through.
 fn shared_packets(key: &TableKey, has_clients: bool) -> u32 {
-    match key {
-        TableKey::Exact4(_) | TableKey::Exact6(_) => shared::MAX_PACKETS.get(),
-        _ if has_clients => shared::MAX_PACKETS.get(),
-        _ => 0,
+    let is_exact = matches!(key, TableKey::Exact4(_) | TableKey::Exact6(_));
+    if is_exact || has_clients {
+        shared::MAX_PACKETS.get()
+    } else {
+        0
     }
 }
 
@@ -140,14 +141,6 @@ pub(super) fn entry(rule: &Rule, owner: BucketId) -> Entry {
         },
         kind::BLOCKED => Entry::Blocked { bucket: owner },
         _ => Entry::Exempt,
-    }
-}
-
-/// The identity of the bucket that an entry needs.
-pub(super) fn bucket_of(entry: &Entry) -> Option<BucketId> {
-    match entry {
-        Entry::Exempt => None,
-        Entry::Blocked { bucket } | Entry::Limited { bucket, .. } => Some(*bucket),
     }
 }
 

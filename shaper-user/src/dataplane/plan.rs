@@ -4,7 +4,7 @@
 use shaper_common::rule::Rule;
 
 use super::Applied;
-use super::content::{self, Content, bucket_of, join};
+use super::content::{self, Content, join};
 use super::error::DataplaneError;
 use super::owners::{MOST, Owners};
 use crate::policy::tables::{BucketId, TableKey, Tables};
@@ -49,7 +49,7 @@ pub(super) fn plan(in_force: &Content, tables: &Tables, owners: &mut Owners) -> 
     };
     let mut rules = Vec::with_capacity(tables.entries().len());
     for (key, entry) in tables.entries() {
-        let bucket = bucket_of(entry).map_or(Ok(0), &mut number)?;
+        let bucket = entry.bucket().map_or(Ok(0), &mut number)?;
         rules.push((*key, content::rule(key, entry, bucket)));
     }
     let mut groups = Vec::with_capacity(tables.groups.len());

@@ -68,6 +68,15 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// The identity of the bucket that it needs.
+    #[must_use]
+    pub fn bucket(&self) -> Option<BucketId> {
+        match self {
+            Self::Exempt => None,
+            Self::Blocked { bucket } | Self::Limited { bucket, .. } => Some(*bucket),
+        }
+    }
+
     /// Limited, by one bucket, in no group.
     #[must_use]
     pub fn limited(limit: Limit, bucket: BucketId) -> Self {

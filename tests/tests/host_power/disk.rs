@@ -1,6 +1,7 @@
 //! A disk whose content at any moment is what a power cut would leave: a file system in a file. What the kernel has not
 //! written yet is not in the file.
 
+use shaper_tests::lab::host::run;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -122,13 +123,4 @@ impl Bystander {
             .unwrap();
         self.0.sync_all().unwrap();
     }
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }

@@ -9,7 +9,7 @@ use super::super::{Change, Context};
 use super::{Args, Selector};
 use crate::config::{RuleConfig, Source};
 use crate::dataplane::Dataplane;
-use crate::policy::tables::{BucketId, Entry, TableKey, Tables};
+use crate::policy::tables::{Entry, TableKey, Tables};
 use crate::policy::{Destination, FqNeeds, Policy};
 use crate::store::Brief;
 
@@ -95,8 +95,9 @@ impl Single {
             .map(|(key, _)| (*key, new.get(key).copied()));
         let entry = changed.next();
         if let Some((key, Some(entry))) = &entry
-            && old.get(key).map(bucket) != Some(bucket(entry))
+            && old.get(key).map(Entry::bucket) != Some(entry.bucket())
         {
+            // The other bucket would have to be found, and this one to be freed.
             return None;
         }
         let is_more = new.entries().iter().any(|(key, _)| old.get(key).is_none());
@@ -122,13 +123,5 @@ impl Single {
     ) -> anyhow::Result<bool> {
         let entry = self.entry.as_ref().map(|(key, entry)| (key, entry.as_ref()));
         change.commit_one(dataplane, &self.next, entry, &self.needs, context)
-    }
-}
-
-/// Where packets are counted: another bucket in place of the one there was has to be found, and that one to be freed.
-fn bucket(entry: &Entry) -> Option<BucketId> {
-    match entry {
-        Entry::Exempt => None,
-        Entry::Blocked { bucket } | Entry::Limited { bucket, .. } => Some(*bucket),
     }
 }
