@@ -23,7 +23,7 @@ pub(crate) fn limit(skb: Skb, own: Charged<'_>, others: Others<'_>, wire_len: u3
             // The kernel marks what stands at the network header: behind a tag, that may not be IP.
             let is_marked = is_marked && !destination::is_tagged(skb) && skb.mark_ce();
             for_each(own, others.group, |bucket| {
-                count::paced(bucket, wire_len, is_marked)
+                count::paced(bucket, wire_len, is_marked);
             });
             if is_marked {
                 count::total(Outcome::Marked);
