@@ -10,6 +10,7 @@
 //! * [`port`] finds the port that tells services apart.
 //! * [`header`] says which addresses can be limited at all, and where an address stands in a header.
 //! * [`rule`], [`packed`] and [`bucket`] are what the maps hold; [`names`] is what they are called.
+//! * [`transfer`] is what the loader charges while packets are charged too.
 //! * [`client`] tells clients apart; [`filter`] tells most destinations that have no rule, without a search.
 
 #![no_std]
@@ -27,6 +28,7 @@ pub mod port;
 pub mod rule;
 pub mod shared;
 pub mod stamp;
+pub mod transfer;
 
 /// Nanoseconds in a second.
 pub const NSEC_PER_SEC: u64 = 1_000_000_000;

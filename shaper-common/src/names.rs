@@ -9,6 +9,9 @@ pub const MAGIC: u64 = u64::from_be_bytes(*b"shaper-1");
 /// The tc egress program.
 pub const PROGRAM: &str = "shaper_egress";
 
+/// The program that the loader runs to add to clients' buckets; attached nowhere.
+pub const TRANSFER_PROGRAM: &str = "shaper_transfer";
+
 /// [`crate::rule::Active`], one entry.
 pub const ACTIVE: &str = "ACTIVE";
 /// [`crate::rule::PolicyHead`] by slot.
@@ -84,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_kernel_keeps_every_name_whole() {
-        for name in PINNED_MAPS.iter().chain([&PROGRAM, &CLOCK]) {
+        for name in PINNED_MAPS.iter().chain([&PROGRAM, &TRANSFER_PROGRAM, &CLOCK]) {
             assert!(name.len() <= 15, "{name}");
         }
     }

@@ -274,7 +274,7 @@ unsafe fn fetch_add(time: *mut u64, value: u64) -> u64 {
 ///
 /// `time` is valid and aligned.
 #[inline(always)]
-unsafe fn compare_exchange(time: *mut u64, expected: u64, next: u64) -> u64 {
+pub(crate) unsafe fn compare_exchange(time: *mut u64, expected: u64, next: u64) -> u64 {
     // SAFETY: promised by the caller.
     unsafe {
         atomic_cxchg::<u64, { AtomicOrdering::AcqRel }, { AtomicOrdering::Acquire }>(time, expected, next).0

@@ -1,7 +1,8 @@
 //! The tc egress program: destination -> rule -> bucket -> verdict -> act.
 //!
 //! It decides nothing itself: [`shaper_common`] does, and is tested on its own. Here is what needs the kernel:
-//! reading the packet, finding the rule, racing for the bucket, writing the departure time.
+//! reading the packet, finding the rule, racing for the bucket, writing the departure time. A second program, for the
+//! loader alone, adds to buckets while packets are charged to them.
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch, core_intrinsics))]
@@ -60,6 +61,8 @@ mod skb;
 mod stamp;
 #[cfg(target_arch = "bpf")]
 mod stored;
+#[cfg(target_arch = "bpf")]
+mod transfer;
 #[cfg(target_arch = "bpf")]
 mod wire;
 

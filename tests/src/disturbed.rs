@@ -1,11 +1,13 @@
 //! The program, over the pinned maps of a world whose policy changes.
 
+use std::path::Path;
+
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 use shaper_common::header::ETH_P_IP;
 use shaper_common::names::{LAYOUT_VERSION, PINNED_MAPS, PROGRAM};
 
-use crate::kernel::Skb;
+use crate::kernel::{DROP, Skb};
 use crate::world::World;
 use crate::{object, packet};
 
@@ -17,8 +19,14 @@ impl Program {
     /// Loads it.
     #[must_use]
     pub fn load(world: &World) -> Self {
+        Self::of(&world.paths().bpffs)
+    }
+
+    /// Loads it over the maps below `bpffs`.
+    #[must_use]
+    pub fn of(bpffs: &Path) -> Self {
         let mut loader = EbpfLoader::new();
-        let pins = world.paths().bpffs.join(format!("v{LAYOUT_VERSION}"));
+        let pins = bpffs.join(format!("v{LAYOUT_VERSION}"));
         for name in PINNED_MAPS {
             loader.map_pin_path(name, pins.join(name));
         }
@@ -35,13 +43,13 @@ impl Program {
         self.0.program(PROGRAM).unwrap().try_into().unwrap()
     }
 
-    /// Sends a packet.
-    pub fn send(&self, address: [u8; 4]) {
-        self.send_long(address, 0);
+    /// Sends a packet; false if it is dropped.
+    pub fn send(&self, address: [u8; 4]) -> bool {
+        self.send_long(address, 0)
     }
 
-    /// Sends a packet that takes so many bytes on the wire; zero is as many as it has.
-    pub fn send_long(&self, address: [u8; 4], wire_len: u32) {
+    /// Sends a packet that takes so many bytes on the wire; zero is as many as it has. False if it is dropped.
+    pub fn send_long(&self, address: [u8; 4], wire_len: u32) -> bool {
         let frame = packet::ethernet(ETH_P_IP, &packet::ipv4(address.into(), 17, 0, &[0; 64]));
         let skb = Skb {
             wire_len,
@@ -53,6 +61,7 @@ impl Program {
             repeat: 1,
             ..TestRunOptions::default()
         };
-        self.classifier().test_run(options).unwrap();
+        let ran = self.classifier().test_run(options).unwrap();
+        ran.return_value.cast_signed() != DROP
     }
 }

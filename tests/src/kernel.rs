@@ -256,6 +256,12 @@ impl Kernel {
         ran
     }
 
+    /// The program that the loader charges clients with, not loaded yet.
+    pub fn transfer_program(&mut self) -> &mut SchedClassifier {
+        let program = self.ebpf.program_mut(names::TRANSFER_PROGRAM).unwrap();
+        program.try_into().unwrap()
+    }
+
     /// The loaded object.
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf

@@ -45,7 +45,7 @@ fn the_kernel_accepts_the_program_with_its_log_switched_on() {
 /// Without `CAP_PERFMON` the verifier also follows what a processor may speculate about, and guards arithmetic on
 /// pointers.
 #[test]
-fn two_capabilities_suffice_to_load_the_program() {
+fn two_capabilities_suffice_to_load_the_programs() {
     const NET_ADMIN: u32 = 12;
     const BPF: u32 = 39;
     const VERSION_3: u32 = 0x2008_0522;
@@ -58,12 +58,13 @@ fn two_capabilities_suffice_to_load_the_program() {
             // SAFETY: header and data as the call wants them.
             let error = unsafe { libc::syscall(libc::SYS_capset, &[VERSION_3, 0], &[low, high]) };
             assert_eq!(error, 0);
-            drop(Kernel::load(Settings {
+            let mut kernel = Kernel::load(Settings {
                 link_header_len,
                 police,
                 fake_clock: false,
                 ..Settings::default()
-            }));
+            });
+            kernel.transfer_program().load().unwrap();
         });
         loaded.join().unwrap();
     }

@@ -216,13 +216,14 @@ pub(super) unsafe fn element(
     map: BorrowedFd<'_>,
     key: *const u8,
     value: *mut u8,
+    flags: u64,
 ) -> io::Result<()> {
     let mut attr = ElementAttr {
         map_fd: raw(map),
         zero: 0,
         key: key as u64,
         value_or_next: value as u64,
-        flags: 0,
+        flags,
     };
     // SAFETY: the caller's.
     unsafe { call(cmd, &mut attr) }.map(drop)

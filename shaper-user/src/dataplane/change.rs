@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
+use shaper_common::pacing::ticks;
 use shaper_common::rule::{Rule, feature};
 
 use super::buckets::Chunks;
+use super::clients::{Idle, bursts};
 use super::content::{self, Content, rule_features};
 use super::error::DataplaneError;
 use super::owners::Owners;
@@ -106,7 +108,13 @@ impl Dataplane {
         chunks: Chunks,
     ) -> Result<(), DataplaneError> {
         if let Some(successor) = successor {
-            resize::take_over(&self.clients, successor, &chunks)?;
+            let bursts = bursts(content);
+            let idle = Idle {
+                now_ticks: ticks(monotonic_ns()),
+                least_ticks: 0,
+                burst_of: &|rule| bursts.get(&rule).copied(),
+            };
+            resize::take_over(&self.clients, successor, &chunks, &idle)?;
         }
         let left_over = owners.left_over(content.buckets());
         let is_settled = self.slots.is_settled()?;

@@ -3,18 +3,23 @@
 //! The kernel program inserts clients, only shaper takes them away. The table is pinned under one of two names: that of
 //! the table in force, and that of its successor or its predecessor.
 
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
 
 use shaper_common::bucket::Bucket;
 use shaper_common::names::CLIENTS;
 use shaper_common::rule::ClientKey;
+use shaper_common::transfer::{Transfer, Transferred};
 
 use super::batch;
 use super::bpf::{self, MapInfo};
 use super::buckets::Chunks;
+use super::content::{Content, has_clients};
 use super::error::DataplaneError;
 use super::maps::{Map, typed};
 use super::pins::Pins;
+use super::transfer::Transfers;
 
 /// The only entry of the map of maps.
 const PLACE: u32 = 0;
@@ -47,6 +52,12 @@ pub(super) struct Idle<'a> {
 }
 
 impl Idle<'_> {
+    /// The time of an idle bucket of this rule, in ticks.
+    pub(super) fn time_ticks(&self, rule: u32) -> u64 {
+        let burst_ticks = (self.burst_of)(rule).unwrap_or(0);
+        self.now_ticks.saturating_sub(burst_ticks)
+    }
+
     /// Whether a client's bucket is like one that was just made.
     fn holds_for(&self, key: &ClientKey, bucket: &Bucket) -> bool {
         // One that has counted nothing was made for a packet that is about to be charged.
@@ -56,7 +67,7 @@ impl Idle<'_> {
     }
 }
 
-fn refused(doing: &str) -> impl Fn(std::io::Error) -> DataplaneError {
+fn refused(doing: &str) -> impl Fn(io::Error) -> DataplaneError {
     move |error| DataplaneError::kernel(format!("{doing} {CLIENTS}"), error)
 }
 
@@ -131,6 +142,11 @@ impl Clients {
         self.pins.open(name)?.map(|fd| typed(fd, name)).transpose()
     }
 
+    /// Charges clients of the table in force.
+    pub(super) fn transfers(&self) -> Transfers<'_> {
+        Transfers::new(&self.pins)
+    }
+
     pub(super) fn take_pin_away(&self, name: &str) -> Result<(), DataplaneError> {
         self.pins.take_away(name)
     }
@@ -164,21 +180,25 @@ impl Clients {
         let Some((table, _)) = self.open()? else {
             return Ok((0, 0));
         };
+        let mut transfers = self.transfers();
         let (mut n_before, mut n_gone) = (0, 0);
         // Batch by batch: between reading a client and taking him away he should not come back.
         let aged = batch::for_each(&table, |clients| {
             n_before += clients.len();
-            let gone: Found = clients
-                .iter()
-                .filter(|(key, bucket)| idle.holds_for(key, bucket))
-                .copied()
-                .collect();
-            n_gone += gone.len();
-            let keys: Vec<ClientKey> = gone.iter().map(|(key, _)| *key).collect();
-            batch::delete(&table, &keys)?;
-            for (key, bucket) in &gone {
+            for (key, bucket) in clients.iter().filter(|(key, bucket)| idle.holds_for(key, bucket)) {
+                let Some(taken) = table.take(key)? else {
+                    continue;
+                };
+                let has_come_back = !idle.holds_for(key, &taken);
+                if has_come_back
+                    && bring_back(&table, &mut transfers, key, (bucket, &taken), idle)
+                        .map_err(io::Error::other)?
+                {
+                    continue;
+                }
+                n_gone += 1;
                 if (idle.burst_of)(key.rule).is_some() {
-                    chunks.add_counters(key.rule, bucket);
+                    chunks.add_counters(key.rule, &taken);
                 }
             }
             Ok(())
@@ -186,6 +206,56 @@ impl Clients {
         aged.map_err(refused("change the map"))?;
         Ok((n_before, n_gone))
     }
+}
+
+/// The bursts of all rules that tell clients apart, in ticks, by their buckets' numbers.
+pub(super) fn bursts(content: &Content) -> HashMap<u32, u64> {
+    let rules = content.rules.iter().filter(|(_, rule)| has_clients(rule));
+    rules
+        .map(|(_, rule)| (rule.bucket, rule.limit.burst_ticks))
+        .collect()
+}
+
+/// Puts a client in the table in force who is not there, or was not: a packet of his may have made him a bucket by now,
+/// which is then charged with what happened to the other one, from the first state to the second. `false` if there is no
+/// room for him.
+///
+/// A packet that had found the bucket taken away, and had not charged it yet when it was, charges nobody: at most one per
+/// processor, and the first of a client's after his burst was whole.
+pub(super) fn bring_back(
+    table: &Table,
+    transfers: &mut Transfers<'_>,
+    client: &ClientKey,
+    (before, after): (&Bucket, &Bucket),
+    idle: &Idle<'_>,
+) -> Result<bool, DataplaneError> {
+    loop {
+        match table.insert(client, after) {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(error) if is_full(&error) => return Ok(false),
+            Err(error) => return Err(refused("change the map")(error)),
+        }
+        let since = Transfer::between(*client, before, after, idle.time_ticks(client.rule));
+        let transfer = Transfer {
+            // Of one that was made for a packet that is about to be charged.
+            expected_ticks: 0,
+            // It has counted nothing of his yet.
+            more: Bucket {
+                last_departure_ticks: since.more.last_departure_ticks,
+                shared_ticks: since.more.shared_ticks,
+                ..*after
+            },
+            ..since
+        };
+        if transfers.apply(&transfer)? != Transferred::Nobody {
+            return Ok(true);
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::E2BIG) || error.kind() == ErrorKind::OutOfMemory
 }
 
 #[cfg(test)]

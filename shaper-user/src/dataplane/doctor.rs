@@ -204,10 +204,7 @@ fn fq() -> Finding {
 fn program() -> Finding {
     let options = ProgramOptions {
         link_header_len: 14,
-        overhead: 0,
-        is_policed: false,
-        log_level: 0,
-        has_fake_clock: false,
+        ..ProgramOptions::default()
     };
     match program::try_to_load(&options) {
         Ok(()) => good(

@@ -50,14 +50,7 @@ impl Dataplane {
         mut tell: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<Result<(), E>, DataplaneError> {
         let refused = |error| DataplaneError::kernel("read the log of the program", error);
-        let options = ProgramOptions {
-            link_header_len: 0,
-            overhead: 0,
-            is_policed: false,
-            log_level: 0,
-            has_fake_clock: false,
-        };
-        let mut ebpf = program::relocate(Some(&self.pins), &options)?;
+        let mut ebpf = program::relocate(Some(&self.pins), &ProgramOptions::default())?;
         let (sender, lines) = mpsc::channel();
         let logger = EbpfLogger::init_with_logger(&mut ebpf, Lines(sender))
             .map_err(|error| refused(std::io::Error::other(error)))?;

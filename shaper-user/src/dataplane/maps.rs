@@ -10,6 +10,9 @@ use aya_obj::generated::bpf_cmd;
 use super::bpf::{self, MapInfo};
 use super::error::DataplaneError;
 
+/// `BPF_NOEXIST`
+const NO_EXIST: u64 = 1;
+
 /// A map of `K` to `V`.
 #[derive(Debug)]
 pub(super) struct Map<K, V> {
@@ -51,14 +54,24 @@ impl<K: Pod, V: Pod> Map<K, V> {
 
     /// The value of `key`.
     pub(super) fn get(&self, key: &K) -> io::Result<Option<V>> {
+        self.look_up(bpf_cmd::BPF_MAP_LOOKUP_ELEM, key)
+    }
+
+    /// Takes `key` away and returns its value, as it was when it went.
+    pub(super) fn take(&self, key: &K) -> io::Result<Option<V>> {
+        self.look_up(bpf_cmd::BPF_MAP_LOOKUP_AND_DELETE_ELEM, key)
+    }
+
+    fn look_up(&self, cmd: bpf_cmd, key: &K) -> io::Result<Option<V>> {
         let mut value = std::mem::MaybeUninit::<V>::uninit();
         // SAFETY: key and value have the sizes that `new` compared with the map's.
         let result = unsafe {
             bpf::element(
-                bpf_cmd::BPF_MAP_LOOKUP_ELEM,
+                cmd,
                 self.as_fd(),
                 (&raw const *key).cast(),
                 value.as_mut_ptr().cast(),
+                0,
             )
         };
         match result {
@@ -71,6 +84,18 @@ impl<K: Pod, V: Pod> Map<K, V> {
 
     /// Sets the value of `key`.
     pub(super) fn put(&self, key: &K, value: &V) -> io::Result<()> {
+        self.update(key, value, 0)
+    }
+
+    /// Sets the value of `key`, which must not be there yet; `false` if it is.
+    pub(super) fn insert(&self, key: &K, value: &V) -> io::Result<bool> {
+        match self.update(key, value, NO_EXIST) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    fn update(&self, key: &K, value: &V, flags: u64) -> io::Result<()> {
         // SAFETY: key and value have the sizes that `new` compared with the map's; an update only reads them.
         unsafe {
             bpf::element(
@@ -78,6 +103,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
                 self.as_fd(),
                 (&raw const *key).cast(),
                 (&raw const *value).cast_mut().cast(),
+                flags,
             )
         }
     }
@@ -91,6 +117,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
                 self.as_fd(),
                 (&raw const *key).cast(),
                 std::ptr::null_mut(),
+                0,
             )
         };
         match result {
@@ -110,6 +137,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
                 self.as_fd(),
                 key,
                 next.as_mut_ptr().cast(),
+                0,
             )
         };
         match result {
@@ -142,6 +170,7 @@ pub(super) fn sum_per_cpu(map: BorrowedFd<'_>, index: u32) -> io::Result<u64> {
             map,
             (&raw const index).cast(),
             values.as_mut_ptr().cast(),
+            0,
         )
     }?;
     Ok(values.iter().fold(0, |sum, value| sum.wrapping_add(*value)))

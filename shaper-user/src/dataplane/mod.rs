@@ -55,6 +55,7 @@ mod survey;
 mod tables;
 mod tcx;
 mod topology;
+mod transfer;
 
 use std::os::fd::OwnedFd;
 

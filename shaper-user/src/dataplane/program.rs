@@ -18,7 +18,7 @@ use super::position::{program_info, tag_text};
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../shaper-ebpf/shaper.bpf.o");
 
 /// Constants of one interface's program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProgramOptions {
     /// Bytes before the network header.
     pub link_header_len: u32,
@@ -115,7 +115,7 @@ pub(super) fn relocate(pins: Option<&Pins>, options: &ProgramOptions) -> Result<
 /// Missing privilege, or the verifier's refusal.
 pub(super) fn load(pins: &Pins, options: &ProgramOptions) -> Result<Ebpf, DataplaneError> {
     let mut ebpf = relocate(Some(pins), options)?;
-    classifier(&mut ebpf)?
+    classifier(&mut ebpf, PROGRAM)?
         .load()
         .map_err(|error| object_error(error.into()))?;
     Ok(ebpf)
@@ -124,14 +124,17 @@ pub(super) fn load(pins: &Pins, options: &ProgramOptions) -> Result<Ebpf, Datapl
 /// Loads the program over maps of its own, and lets go of both.
 pub(super) fn try_to_load(options: &ProgramOptions) -> Result<(), DataplaneError> {
     let mut ebpf = relocate(None, options)?;
-    classifier(&mut ebpf)?
+    classifier(&mut ebpf, PROGRAM)?
         .load()
         .map_err(|error| object_error(error.into()))
 }
 
-/// The program in a loaded object.
-pub(super) fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
-    let program = ebpf.program_mut(PROGRAM).ok_or(ProgramError::NotLoaded);
+/// The program `name` in an object.
+pub(super) fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<&'a mut SchedClassifier, DataplaneError> {
+    let program = ebpf.program_mut(name).ok_or(ProgramError::NotLoaded);
     program
         .and_then(TryInto::try_into)
         .map_err(|error| object_error(error.into()))
@@ -139,7 +142,7 @@ pub(super) fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, Datapl
 
 /// The descriptor of the program in a loaded object.
 pub(super) fn descriptor(ebpf: &mut Ebpf) -> Result<BorrowedFd<'_>, DataplaneError> {
-    let program = classifier(ebpf)?;
+    let program = classifier(ebpf, PROGRAM)?;
     program
         .fd()
         .map(AsFd::as_fd)
@@ -154,7 +157,7 @@ pub(super) fn tag(program: BorrowedFd<'_>) -> Result<String, DataplaneError> {
 }
 
 /// What of an aya error the operator can act on.
-fn object_error(error: EbpfError) -> DataplaneError {
+pub(super) fn object_error(error: EbpfError) -> DataplaneError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(error) = cause {
         let number = error

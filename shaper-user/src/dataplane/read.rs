@@ -12,7 +12,7 @@ use shaper_common::pacing::ticks;
 use shaper_common::rule::{ClientKey, DEFAULT_MAX_CLIENTS, Rule};
 
 use super::buckets::Chunks;
-use super::clients::{Found, Idle};
+use super::clients::{Found, Idle, bursts};
 use super::content::{Content, entry, has_bucket, has_clients};
 use super::error::DataplaneError;
 use super::maps::sum_per_cpu;
@@ -136,10 +136,7 @@ impl Dataplane {
         now_ns: u64,
         idle: Duration,
     ) -> Result<Aged, DataplaneError> {
-        let with_clients = content.rules.iter().filter(|(_, rule)| has_clients(rule));
-        let bursts: HashMap<u32, u64> = with_clients
-            .map(|(_, rule)| (rule.bucket, rule.limit.burst_ticks))
-            .collect();
+        let bursts = bursts(content);
         let idle_ns = u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX);
         let idle = Idle {
             now_ticks: ticks(now_ns),

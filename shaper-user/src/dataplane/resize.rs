@@ -1,24 +1,30 @@
 //! Another maximum of clients: a table of another size, which takes over from the one in force.
 
 use std::collections::HashMap;
+use std::io;
 
 use shaper_common::bucket::Bucket;
 use shaper_common::pacing::ticks;
 use shaper_common::rule::ClientKey;
+use shaper_common::transfer::{Transfer, Transferred};
 
 use super::batch;
 use super::buckets::Chunks;
-use super::clients::{Clients, Found, Table};
+use super::clients::{Clients, Found, Idle, Table, bring_back};
 use super::error::DataplaneError;
+use super::transfer::Transfers;
 
 /// A table of the size wanted, with what the one in force holds.
 #[derive(Debug)]
 pub(super) struct Successor {
     table: Table,
+    /// Who is in it, and how he was in the table in force.
     copied: HashMap<ClientKey, Bucket>,
+    /// Who is not, because there was no room for him.
+    left_out: HashMap<ClientKey, Bucket>,
 }
 
-fn refused(error: std::io::Error) -> DataplaneError {
+fn refused(error: io::Error) -> DataplaneError {
     DataplaneError::kernel("copy the clients' buckets", error)
 }
 
@@ -35,96 +41,150 @@ pub(super) fn prepare(
     let other = Clients::other(name);
     if let Some(before) = clients.left_behind(other)? {
         // Cut short after the other took over, or before: no time may go back, and none goes ahead.
-        let found = batch::read(&before).map_err(refused)?;
-        for (key, bucket) in found {
-            merge(&present, &key, &bucket, &bucket)?;
+        let mut transfers = clients.transfers();
+        for (client, bucket) in batch::read(&before).map_err(refused)? {
+            advance(&present, &mut transfers, client, bucket.last_departure_ticks)?;
         }
         clients.take_pin_away(other)?;
     }
     if present.info().max_entries == most.max(1) {
         return Ok(None);
     }
-    let found = choose(batch::read(&present).map_err(refused)?, most, now_ns)?;
+    let found = batch::read(&present).map_err(refused)?;
+    let (copied, left_out) = choose(found, most, now_ns)?;
     let table = clients.make(most)?;
-    batch::fill(&table, &found, &mut |_| {}).map_err(refused)?;
+    batch::fill(&table, &copied, &mut |_| {}).map_err(refused)?;
     Ok(Some(Successor {
         table,
-        copied: found.into_iter().collect(),
+        copied: copied.into_iter().collect(),
+        left_out: left_out.into_iter().collect(),
     }))
 }
 
-/// The latest `most` clients, if all whose time is still to come are among them.
-fn choose(mut found: Found, most: u32, now_ns: u64) -> Result<Found, DataplaneError> {
+/// The latest `most` clients, if all whose time is still to come are among them; and the others.
+fn choose(mut found: Found, most: u32, now_ns: u64) -> Result<(Found, Found), DataplaneError> {
     let most = most as usize;
     let time = |(_, bucket): &(ClientKey, Bucket)| bucket.last_departure_ticks;
-    if found.len() > most {
-        found.sort_unstable_by_key(|client| std::cmp::Reverse(time(client)));
-        let n_limited = found.partition_point(|client| time(client) > ticks(now_ns));
-        if n_limited > most {
-            return Err(DataplaneError::TooManyClients {
-                clients: n_limited,
-                most,
-            });
-        }
-        found.truncate(most);
+    if found.len() <= most {
+        return Ok((found, Found::new()));
     }
-    Ok(found)
+    found.sort_unstable_by_key(|client| std::cmp::Reverse(time(client)));
+    let n_limited = found.partition_point(|client| time(client) > ticks(now_ns));
+    if n_limited > most {
+        return Err(DataplaneError::TooManyClients {
+            clients: n_limited,
+            most,
+        });
+    }
+    let left_out = found.split_off(most);
+    Ok((found, left_out))
 }
 
-/// Puts a successor in force, and brings it up to date.
+/// Puts a successor in force, and brings it up to date. `idle` says since when: the moment before this.
 pub(super) fn take_over(
     clients: &Clients,
     mut next: Successor,
     chunks: &Chunks,
+    idle: &Idle<'_>,
 ) -> Result<(), DataplaneError> {
     let Some((present, name)) = clients.open()? else {
         return Ok(());
     };
     // Once more, so that little is left to do while packets use the other.
-    let changed: Found = batch::read(&present)
-        .map_err(refused)?
-        .into_iter()
-        .filter(|(key, bucket)| next.copied.get(key).is_some_and(|copied| copied != bucket))
-        .collect();
-    batch::fill(&next.table, &changed, &mut |_| {}).map_err(refused)?;
-    next.copied.extend(changed);
+    next.catch_up(&batch::read(&present).map_err(refused)?)
+        .map_err(refused)?;
+    let mut transfers = clients.transfers().ready()?;
     clients.install(&next.table, Clients::other(name))?;
     // The kernel has waited for every packet that used the old table.
-    for (key, bucket) in batch::read(&present).map_err(refused)? {
-        match next.copied.get(&key) {
-            Some(copied) if *copied == bucket => {}
-            Some(copied) => merge(&next.table, &key, copied, &bucket)?,
-            // There was no room for him; what he has sent is not forgotten.
-            None => chunks.add_counters(key.rule, &bucket),
-        }
-    }
+    let last = batch::read(&present).map_err(refused)?;
+    next.settle(&last, &mut transfers, chunks, idle)?;
     clients.take_pin_away(name)
 }
 
-/// Adds to a client of `table` what happened to him elsewhere between `before` and `after`.
-fn merge(table: &Table, key: &ClientKey, before: &Bucket, after: &Bucket) -> Result<(), DataplaneError> {
-    let Some(present) = table.get(key).map_err(refused)? else {
-        return Ok(());
-    };
-    let merged = merged(&present, before, after);
-    if merged == present {
-        return Ok(());
+impl Successor {
+    /// Takes over what has changed since it was copied, and who has come since. No packet uses the table yet.
+    fn catch_up(&mut self, found: &Found) -> io::Result<()> {
+        let most = self.table.info().max_entries as usize;
+        let mut changed = Found::new();
+        let mut n_room = most.saturating_sub(self.copied.len());
+        for (key, bucket) in found {
+            let is_here = match self.copied.get(key) {
+                Some(copied) if copied == bucket => continue,
+                Some(_) => true,
+                None if self.left_out.get(key) == Some(bucket) => continue,
+                None => n_room > 0,
+            };
+            if is_here {
+                n_room -= usize::from(!self.copied.contains_key(key));
+                self.left_out.remove(key);
+                changed.push((*key, *bucket));
+            }
+        }
+        batch::fill(&self.table, &changed, &mut |_| {})?;
+        self.copied.extend(changed);
+        Ok(())
     }
-    table.put(key, &merged).map_err(refused)
+
+    /// The same when packets have begun to use it, and no other any more.
+    fn settle(
+        &self,
+        found: &Found,
+        transfers: &mut Transfers<'_>,
+        chunks: &Chunks,
+        idle: &Idle<'_>,
+    ) -> Result<(), DataplaneError> {
+        for (key, bucket) in found {
+            let copied = self.copied.get(key);
+            if copied == Some(bucket) {
+                continue;
+            }
+            if let Some(copied) = copied {
+                let transfer = Transfer::between(*key, copied, bucket, idle.time_ticks(key.rule));
+                if transfers.apply(&transfer)? != Transferred::Nobody {
+                    continue;
+                }
+            }
+            let before = self.left_out.get(key);
+            let is_unchanged = before == Some(bucket);
+            let before = copied.or(before).copied().unwrap_or_default();
+            if is_unchanged || !bring_back(&self.table, transfers, key, (&before, bucket), idle)? {
+                // There is no room for him; what he has sent is not forgotten.
+                chunks.add_counters(key.rule, bucket);
+            }
+        }
+        Ok(())
+    }
 }
 
-fn merged(present: &Bucket, before: &Bucket, after: &Bucket) -> Bucket {
-    let sum = |count: fn(&Bucket) -> u64| count(present) + count(after).saturating_sub(count(before));
-    Bucket {
-        last_departure_ticks: present.last_departure_ticks.max(after.last_departure_ticks),
-        sent_bytes: sum(|bucket| bucket.sent_bytes),
-        sent_packets: sum(|bucket| bucket.sent_packets),
-        paced_packets: sum(|bucket| bucket.paced_packets),
-        marked_packets: sum(|bucket| bucket.marked_packets),
-        dropped_packets: sum(|bucket| bucket.dropped_packets),
-        shared_ticks: present.shared_ticks.max(after.shared_ticks),
-        owner: present.owner,
+/// How often packets may come first.
+const MAX_TRIES: u32 = 16;
+
+/// Makes sure that the time of a client in the table in force is not earlier than this, if he is there.
+fn advance(
+    present: &Table,
+    transfers: &mut Transfers<'_>,
+    client: ClientKey,
+    next_ticks: u64,
+) -> Result<(), DataplaneError> {
+    for _ in 0..MAX_TRIES {
+        let Some(bucket) = present.get(&client).map_err(refused)? else {
+            break;
+        };
+        let expected_ticks = bucket.last_departure_ticks;
+        if expected_ticks >= next_ticks {
+            break;
+        }
+        let transfer = Transfer {
+            client,
+            expected_ticks,
+            next_ticks,
+            ..Transfer::default()
+        };
+        if transfers.apply(&transfer)? == Transferred::Exchanged {
+            break;
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -140,17 +200,6 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_meanwhile_is_added_and_no_time_goes_back() {
-        let merged = |present, before, after| merged(&present, &before, &after);
-        assert_eq!(merged(bucket(5, 10), bucket(5, 10), bucket(9, 12)), bucket(9, 12));
-        assert_eq!(
-            merged(bucket(20, 13), bucket(5, 10), bucket(9, 12)),
-            bucket(20, 15)
-        );
-        assert_eq!(merged(bucket(5, 10), bucket(9, 12), bucket(9, 12)), bucket(9, 10));
-    }
-
-    #[test]
     fn no_client_is_left_out_whose_time_is_still_to_come() {
         let clients = |times: &[u64]| {
             let clients = (0..).zip(times).map(|(rule, time)| {
@@ -162,7 +211,7 @@ mod tests {
             });
             clients.collect::<Found>()
         };
-        let rules = |found: Found| found.iter().map(|(key, _)| key.rule).collect::<Vec<_>>();
+        let rules = |(found, _): (Found, Found)| found.iter().map(|(key, _)| key.rule).collect::<Vec<_>>();
         let all = clients(&[5, 40, 30]);
         assert_eq!(rules(choose(all.clone(), 3, 10).unwrap()), [0, 1, 2]);
         assert_eq!(rules(choose(all.clone(), 2, 10).unwrap()), [1, 2]);
