@@ -55,6 +55,7 @@ fn both_units_run_and_expose_little() {
             .split_once(": ")
             .and_then(|(_, level)| level.split(' ').next()?.parse().ok())
             .unwrap_or_else(|| panic!("{unit}: {said}"));
+        println!("{unit}: exposure {exposure}");
         assert!(exposure <= 2.0, "{unit}: {said}");
     }
 }

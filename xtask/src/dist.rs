@@ -56,6 +56,35 @@ pub(crate) fn test_package(binary: &Path) -> Result<PathBuf> {
     deb(&[], &dir)
 }
 
+/// A package of an older version: the same one, but its units ask for a program that logs more, so that each way from one
+/// to the other replaces the program in the kernel. Not compressed: an emulated processor unpacks it often.
+pub(crate) fn older_test_package(package: &Path) -> Result<PathBuf> {
+    let dir = process::TempDir::new("shaper-older")?;
+    let root = dir.path().join("root");
+    process::output(Command::new("dpkg-deb").arg("-R").arg(package).arg(&root))?;
+    for (file, from, to) in [
+        ("DEBIAN/control", "Version: ", "Version: 0~"),
+        (
+            "usr/lib/systemd/system/shaper.service",
+            "shaper up --if-any",
+            "shaper up --if-any --kernel-log 1",
+        ),
+    ] {
+        let file = root.join(file);
+        let text = fs::read_to_string(&file)?;
+        ensure!(text.contains(from), "`{}` has no `{from}`", file.display());
+        fs::write(&file, text.replace(from, to))?;
+    }
+    let older = package.with_file_name("older.deb");
+    process::output(
+        Command::new("dpkg-deb")
+            .args(["-Znone", "--root-owner-group", "-b"])
+            .arg(&root)
+            .arg(&older),
+    )?;
+    Ok(older)
+}
+
 /// Packs what is built.
 fn deb(options: &[&str], dir: &Path) -> Result<PathBuf> {
     let mut command = Command::new(cargo_deb()?);

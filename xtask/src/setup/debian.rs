@@ -12,9 +12,10 @@ use super::{apt, packages, publish, step};
 /// The oldest with a systemd that shaper's units are made for: 252.
 const SUITE: &str = "bookworm";
 /// Changes with what is unpacked.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What systemd, the units and the tests need.
-const PACKAGES: &str = "systemd,systemd-sysv,udev,kmod,iproute2,dbus,bash,dash,init-system-helpers,procps";
+const PACKAGES: &str =
+    "systemd,systemd-sysv,udev,kmod,iproute2,dbus,bash,dash,init-system-helpers,procps,fail2ban";
 
 /// The folder of the root; made if it is not in the cache.
 pub(super) fn ready() -> Result<PathBuf> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::dist;
-use crate::lab::GuestFile;
+use crate::lab::{GuestFile, quoted};
 use crate::process::{self, TempDir};
 use crate::setup::{self, Kernel};
 
@@ -18,6 +18,11 @@ use super::programs::{self, Programs};
 
 /// Where the tests find the package itself.
 const PACKAGE: &str = "/lab/shaper.deb";
+/// And one of an older version.
+const OLDER: &str = "/lab/older.deb";
+
+/// What the tests are told, if whoever calls this is told: how often the package is upgraded.
+const VARIABLES: [&str; 1] = ["SHAPER_UPGRADES"];
 
 /// What systemd does hardly differs between kernels: one is enough, if none is asked for.
 pub(super) fn kernels(chosen: &[Kernel]) -> &[Kernel] {
@@ -58,7 +63,13 @@ fn run(
     let mut guest = programs
         .guest(kernel, &["systemd_"], filter)
         .context("there is no test program `systemd_*`")?;
+    for name in VARIABLES {
+        if let Ok(value) = std::env::var(name) {
+            guest.script = format!("export {name}={}\n{}", quoted(&[value]), guest.script);
+        }
+    }
     let package = dist::test_package(programs.shaper())?;
+    let older = dist::older_test_package(&package)?;
     let unpacked = TempDir::new("shaper-package")?;
     process::output(
         Command::new("dpkg-deb")
@@ -71,6 +82,7 @@ fn run(
         (unpacked.path(), "/"),
         (&process::workspace().join("tests/systemd"), "/"),
         (package.as_path(), PACKAGE),
+        (older.as_path(), OLDER),
     ] {
         guest.files.push(GuestFile {
             from: from.to_owned(),
