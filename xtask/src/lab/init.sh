@@ -17,8 +17,9 @@ exec </dev/null >/dev/ttyS0 2>&1
 modprobe -a -q $(cat /lab/modules) 2>/dev/null
 ip link set lo up
 # Receive timestamps are wanted for as long as it runs: whenever they come to be wanted or not, the kernel rewrites code
-# that packets run through, and an emulated processor can fall over that.
-[ "$(nproc)" = 1 ] || ping -q -i 86400 127.0.0.1 &
+# that packets run through, and an emulated processor can fall over that. By its path: this shell's own ping, which it would
+# prefer, asks for none.
+[ "$(nproc)" = 1 ] || /usr/sbin/ping -q -i 86400 127.0.0.1 &
 stty -F /dev/ttyS1 raw -echo
 token=$(cat /lab/token)
 read -r up _ </proc/uptime

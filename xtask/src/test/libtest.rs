@@ -75,6 +75,13 @@ impl Tests {
         self.tally.second_tries.push(what.to_owned());
     }
 
+    /// What runs the programs is gone, perhaps in the middle of a line; which of them it was at.
+    pub(super) fn interrupted(&mut self) -> Option<String> {
+        self.line.clear();
+        (self.show)(b"\n");
+        self.program.clone()
+    }
+
     /// A command ended, with this status.
     pub(super) fn end(&mut self, success: bool, status: &str) {
         self.close();
@@ -242,6 +249,23 @@ mod tests {
             (3, vec!["lab_x: b".to_owned()])
         );
         assert_eq!(run("", 139).failures, ["lab_x: ended before its tests did"]);
+    }
+
+    #[test]
+    fn a_program_that_was_interrupted_can_be_run_again() {
+        let mut tests = Tests::new(Box::new(|_| {}));
+        let begun =
+            format!("::: lab_w\n{GOOD}::: lab_w ended with 0\n::: lab_x\nrunning 2 tests\ntest a ... ");
+        tests.take(begun.as_bytes());
+        assert_eq!(tests.interrupted().as_deref(), Some("lab_x"));
+        tests.take(format!("::: lab_x again\n{GOOD}::: lab_x ended with 0\n").as_bytes());
+        assert_eq!(tests.interrupted(), None);
+        let expected = Tally {
+            passed: 4,
+            second_tries: vec!["lab_x".to_owned()],
+            ..Tally::default()
+        };
+        assert_eq!(tests.finish(), expected);
     }
 
     #[test]

@@ -88,8 +88,15 @@ impl Programs {
         ]
     }
 
-    /// A guest that runs those programs; none if there are none.
-    pub(super) fn guest(&self, kernel: Kernel, prefixes: &[&str], filter: Option<&str>) -> Option<Guest> {
+    /// A guest that runs those programs, of which the one named `again` is run a second time and those before it are not;
+    /// none if there are none.
+    pub(super) fn guest(
+        &self,
+        kernel: Kernel,
+        prefixes: &[&str],
+        filter: Option<&str>,
+        again: Option<&str>,
+    ) -> Option<Guest> {
         // RUSTC_BOOTSTRAP: `--report-time` is for nightly.
         let script = format!("export SHAPER_BIN={SHAPER} RUSTC_BOOTSTRAP=1\nfailed=0\n");
         let mut guest = Guest::new(kernel, script);
@@ -97,11 +104,17 @@ impl Programs {
             from: self.shaper.clone(),
             to: SHAPER.into(),
         });
-        for program in self.named(prefixes) {
+        let programs = self.named(prefixes);
+        for program in programs.skip_while(|program| again.is_some_and(|name| program.name != name)) {
+            let announced = if again == Some(program.name.as_str()) {
+                format!("{}{AGAIN}", program.name)
+            } else {
+                program.name.clone()
+            };
             let to = format!("/lab/tests/{}", program.name);
             let words: Vec<_> = [to.clone()].into_iter().chain(arguments(filter)).collect();
             let command = quoted(&words);
-            let again = if program.name.starts_with(TIMED) {
+            let second_try = if program.name.starts_with(TIMED) {
                 format!(
                     "[ $code = 0 ] || {{ echo '{PROGRAM}{}{AGAIN}'; {command}; code=$?; }}\n",
                     program.name
@@ -111,7 +124,7 @@ impl Programs {
             };
             let _ = write!(
                 guest.script,
-                "echo '{PROGRAM}{name}'\n{command}; code=$?\n{again}echo \"{PROGRAM}{name}{EXIT}$code\"\n[ $code = 0 ] || failed=1\n",
+                "echo '{PROGRAM}{announced}'\n{command}; code=$?\n{second_try}echo \"{PROGRAM}{name}{EXIT}$code\"\n[ $code = 0 ] || failed=1\n",
                 name = program.name
             );
             guest.files.push(GuestFile {

@@ -61,7 +61,7 @@ fn run(
     timeout: Duration,
 ) -> Result<()> {
     let mut guest = programs
-        .guest(kernel, &["systemd_"], filter)
+        .guest(kernel, &["systemd_"], filter, None)
         .context("there is no test program `systemd_*`")?;
     for name in VARIABLES {
         if let Ok(value) = std::env::var(name) {
