@@ -13,7 +13,13 @@ use shaper_user::policy::tables::{Entry, TableKey, Tables};
 
 use crate::lab::{Lab, Release, UPLINK, bpf, client};
 use crate::shaper::Shaper;
-use crate::traffic::{Arrivals, Load, Receiver, Sent};
+use crate::traffic::{Arrival, Arrivals, Load, Receiver, Sent};
+
+/// Until the burst is over, and the queue as it will be.
+const SETTLING: Duration = Duration::from_millis(300);
+/// For some packets, before a change and after it.
+const UNDISTURBED: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything that a change must not disturb: a destination under load.
 #[derive(Debug)]
@@ -26,14 +32,28 @@ pub struct Disturbed {
 
 impl Disturbed {
     /// Lets `change` happen while `load` goes to [`client`] number 1, and panics if a packet of it was not seen by the
-    /// limit, overtook another, or was lost without being counted.
+    /// limit, overtook another, or was lost without being counted. Packets arrive undisturbed before it and after it, so
+    /// that how long both take together shows what rate there was in between.
     #[must_use]
     pub fn by(lab: &Lab, shaper: &Shaper<'_>, load: &Load, change: impl FnOnce()) -> Self {
         let receiver = Receiver::start(&lab.clients);
         let before = shaper.stats(client(1));
         let running = load.start(&lab.server);
-        assert!(receiver.wait_for(Duration::from_secs(10), |arrivals| arrivals.len() > 20));
+        let wait_for = |more: Duration| {
+            let n_before = receiver.n_arrived();
+            let lasts = |arrivals: &[Arrival]| {
+                let later = arrivals.get(n_before..).unwrap_or_default();
+                let span = later
+                    .first()
+                    .zip(later.last())
+                    .map(|(first, last)| last.ns - first.ns);
+                span.is_some_and(|ns| u128::from(ns) > more.as_nanos())
+            };
+            assert!(receiver.wait_for(PATIENCE, lasts), "nothing arrives");
+        };
+        wait_for(SETTLING + UNDISTURBED);
         change();
+        wait_for(UNDISTURBED);
         let sent = running.stop();
         let arrivals = receiver.drain(Duration::from_millis(500));
         let stats = shaper.stats(client(1));
@@ -52,7 +72,7 @@ impl Disturbed {
     /// What arrived once the burst was over.
     #[must_use]
     pub fn settled(&self) -> Arrivals {
-        self.arrivals.settled(Duration::from_millis(300))
+        self.arrivals.settled(SETTLING)
     }
 }
 
