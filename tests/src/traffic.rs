@@ -11,6 +11,7 @@ pub mod load;
 pub mod probe;
 pub mod receiver;
 pub mod socket;
+pub mod steady;
 pub(crate) mod sys;
 pub mod tap;
 
@@ -20,6 +21,7 @@ pub use load::{Load, Sent};
 pub use probe::{Echo, Probe};
 pub use receiver::Receiver;
 pub use socket::{Clock, Options, Socket};
+pub use steady::Way;
 pub use tap::Tap;
 
 /// Port that loads are sent to and receivers listen on.

@@ -18,7 +18,7 @@ use super::cpio::Archive;
 use super::{debian, modules};
 
 /// Programs of this machine that every guest has. The shell is dash: busybox's would put its own `ip` first.
-const PROGRAMS: [&str; 19] = [
+const PROGRAMS: [&str; 21] = [
     "busybox",
     "dash",
     "ip",
@@ -38,6 +38,8 @@ const PROGRAMS: [&str; 19] = [
     "sysctl",
     "xtables-nft-multi",
     "xtables-legacy-multi",
+    "wg",
+    "teamnl",
 ];
 /// Names that a program goes by, besides its own.
 const ALIASES: [(&str, &str); 8] = [

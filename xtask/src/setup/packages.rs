@@ -11,7 +11,7 @@ use crate::process;
 use super::step;
 
 /// A program that is used, and the package that brings it.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 17] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("ip", "iproute2"),
     ("tc", "iproute2"),
@@ -27,6 +27,8 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("xz", "xz-utils"),
     ("gcc", "gcc"),
     ("unshare", "util-linux"),
+    ("wg", "wireguard-tools"),
+    ("teamnl", "libteam-utils"),
 ];
 
 /// Installs the packages whose programs are missing.
