@@ -1,6 +1,7 @@
 //! The layers `lab` and `icount`: test programs in guests of each kernel.
 
 use std::num::NonZero;
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -22,21 +23,22 @@ pub(super) fn all(
 ) -> Result<Vec<Outcome>> {
     let kernels = kernels(&options.kernel);
     let run = |kernel: &Kernel, icount| guest(options, programs.clone(), *kernel, icount);
-    let n_processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let n_at_once = (n_processors - usize::from(has_lab && n_processors > 1)).max(1);
-    let counted = if has_icount { &kernels[..] } else { &[] };
+    let counted = Mutex::new(if has_icount { kernels.iter() } else { [].iter() });
+    let count = || -> Vec<_> {
+        let next = || counted.lock().ok()?.next();
+        std::iter::from_fn(next).map(|kernel| run(kernel, true)).collect()
+    };
+    let n_others = thread::available_parallelism().map_or(1, NonZero::get).max(2) - 1;
     thread::scope(|scope| {
-        let n_each = counted.len().div_ceil(n_at_once).max(1);
-        let parts: Vec<_> = counted
-            .chunks(n_each)
-            .map(|part| scope.spawn(move || part.iter().map(|kernel| run(kernel, true)).collect::<Vec<_>>()))
-            .collect();
+        let others: Vec<_> = (0..n_others).map(|_| scope.spawn(count)).collect();
         let mut results = Vec::new();
         if has_lab {
             results.extend(kernels.iter().map(|kernel| run(kernel, false)));
         }
-        for part in parts {
-            results.extend(part.join().map_err(|_| anyhow!("a thread of xtask panicked"))?);
+        // Then there is a processor more for what is left.
+        results.extend(count());
+        for other in others {
+            results.extend(other.join().map_err(|_| anyhow!("a thread of xtask panicked"))?);
         }
         results.into_iter().collect()
     })
