@@ -1,7 +1,7 @@
 //! Names of what stands in the kernel. The kernel keeps 15 characters of a name.
 
 /// Changes with every change of a key, a value or the meaning of either.
-pub const LAYOUT_VERSION: u64 = 3;
+pub const LAYOUT_VERSION: u64 = 4;
 
 /// First word of the map `META`: the bytes `shaper-1`.
 pub const MAGIC: u64 = u64::from_be_bytes(*b"shaper-1");

@@ -7,6 +7,9 @@ use crate::{pacing::Limit, packed::PackedLimit};
 /// Number of policy slots: the one in use and the one being built.
 pub const N_SLOTS: u32 = 2;
 
+/// Tables of a slot: four of rules, groups, services.
+pub const N_TABLES: usize = 6;
+
 /// What a rule does with the packets it covers; [`Rule::kind`].
 pub mod kind {
     /// Never limited; also what an all-zero rule means.
@@ -175,9 +178,17 @@ pub struct PolicyHead {
     pub features: u32,
     /// Always zero.
     pub zero: u32,
+    /// For the loader: the kernel's ids of the slot's tables, 0 where there is none, [`UNKNOWN`](Self::UNKNOWN) while
+    /// they are exchanged.
+    pub tables: [u32; N_TABLES],
 }
 
-const _: () = assert!(size_of::<PolicyHead>() == 48);
+impl PolicyHead {
+    /// In [`tables`](Self::tables): any may stand there, or none.
+    pub const UNKNOWN: u32 = u32::MAX;
+}
+
+const _: () = assert!(size_of::<PolicyHead>() == 72);
 
 /// Which slot is in force and which of its tables there are: one write makes a whole policy current.
 ///

@@ -141,7 +141,7 @@ impl Kernel {
         let head = PolicyHead {
             any,
             features: policy.features(),
-            zero: 0,
+            ..PolicyHead::default()
         };
         self.array(names::POLICIES).set(slot, head, 0).unwrap();
     }

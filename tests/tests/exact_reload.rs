@@ -1,5 +1,7 @@
 //! Changes under load, in virtual time: no packet is let through, none overtakes another, none is lost.
 
+use std::time::{Duration, Instant};
+
 use shaper_tests::changes::{Disturbed, change_rate, kill_at_random, replace_program};
 use shaper_tests::lab::{Lab, UPLINK, client};
 use shaper_tests::shaper::Shaper;
@@ -46,6 +48,30 @@ fn a_rate_that_rises_a_hundredfold_overtakes_nothing_that_waits() {
     shaper.set(client(1), "500kbit", &[]);
     let load = Load::to(client(1)).bits_per_second(2_000_000);
     let _ = Disturbed::by(&lab, &shaper, &load, || shaper.set(client(1), "50mbit", &[]));
+}
+
+#[test]
+fn a_change_of_one_rule_is_done_before_anybody_notices_that_it_takes_time() {
+    const LONGEST: Duration = Duration::from_millis(60);
+    let lab = Lab::new();
+    let shaper = Shaper::up(&lab.server, UPLINK);
+    for n in 1..=10 {
+        shaper.set(client(n), "5mbit", &[]);
+    }
+    let destination = client(3).to_string();
+    let changes: [&[&str]; 4] = [
+        &["set", &destination, "2mbit"],
+        &["set", &destination, "block"],
+        &["unset", &destination],
+        &["set", &destination, "5mbit"],
+    ];
+    for change in changes {
+        let started = Instant::now();
+        shaper.run(change);
+        let took = started.elapsed();
+        println!("{change:?} took {took:?}");
+        assert!(took < LONGEST, "{change:?} took {took:?}");
+    }
 }
 
 #[test]

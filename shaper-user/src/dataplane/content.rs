@@ -38,6 +38,11 @@ impl Content {
             features | rule_features(key, rule)
         })
     }
+
+    /// Whether a rule has a bucket per client.
+    pub(super) fn has_clients(&self) -> bool {
+        self.rules.iter().any(|(_, rule)| has_clients(rule))
+    }
 }
 
 /// Whether packets are counted in the rule's bucket.

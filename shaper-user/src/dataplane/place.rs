@@ -1,4 +1,7 @@
 //! Where a table of a policy slot stands: in a map of maps, and pinned beside it.
+//!
+//! What stands there is known from the slot's head. The map of maps is asked only where it must be: before Linux 6.8 the
+//! kernel waits for all running programs whenever one is read (commit 012772581d04), which takes 10 ms or more each time.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -26,8 +29,9 @@ impl Place<'_> {
     }
 
     /// The id of the table that stands here.
-    pub(super) fn id(&self) -> Result<Option<u32>, DataplaneError> {
-        self.outer.get(&self.slot).map_err(|error| self.refused(error))
+    pub(super) fn id(&self) -> Result<u32, DataplaneError> {
+        let id = self.outer.get(&self.slot).map_err(|error| self.refused(error))?;
+        Ok(id.unwrap_or_default())
     }
 
     /// The id of the map that is pinned here.
@@ -39,9 +43,11 @@ impl Place<'_> {
         Ok(bpf::map_info(fd.as_fd()).ok().map(|info| info.id))
     }
 
-    /// The table that stands here, by its pin.
-    pub(super) fn open(&self) -> Result<Option<OwnedFd>, DataplaneError> {
-        let Some(id) = self.id()? else { return Ok(None) };
+    /// The table `id` that stands here, by its pin; 0 is none.
+    pub(super) fn open(&self, id: u32) -> Result<Option<OwnedFd>, DataplaneError> {
+        if id == 0 {
+            return Ok(None);
+        }
         let problem = match self.pins.open(&self.pin_name())? {
             None => MISSING.into(),
             Some(fd) => match bpf::map_info(fd.as_fd()) {
@@ -56,21 +62,21 @@ impl Place<'_> {
         })
     }
 
-    /// Puts a table here, or nothing. Waits until no program runs that began before, unless there is nothing to do.
-    pub(super) fn put(&self, table: Option<&OwnedFd>) -> Result<(), DataplaneError> {
+    /// Puts the table `id` in place of `old`, or nothing. Waits until no program runs that began before, unless there is
+    /// nothing to do.
+    pub(super) fn put(&self, old: u32, id: u32, table: Option<&OwnedFd>) -> Result<(), DataplaneError> {
         let Some(fd) = table else {
-            if self.id()?.is_some() {
+            if old != 0 {
                 self.outer
                     .delete(&self.slot)
                     .map_err(|error| self.refused(error))?;
             }
             return self.pins.take_away(&self.pin_name());
         };
-        let id = bpf::map_info(fd.as_fd()).map_err(|error| self.refused(error))?.id;
         if self.pinned_id()? != Some(id) {
             self.pins.put(&self.pin_name(), fd.as_fd())?;
         }
-        if self.id()? == Some(id) {
+        if id == old {
             return Ok(());
         }
         #[expect(

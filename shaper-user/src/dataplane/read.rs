@@ -33,6 +33,7 @@ impl Dataplane {
 
     pub(super) fn tables(&self, content: Content, chunks: &Chunks) -> Result<Tables, DataplaneError> {
         let owner = |number| BucketId(chunks.owner(number));
+        let max_clients = self.max_clients(&content)?;
         let entries = content.rules.iter().map(|(key, rule)| {
             let owner = if has_bucket(rule) {
                 owner(rule.bucket)
@@ -44,7 +45,7 @@ impl Dataplane {
         let mut tables = Tables::new(entries.collect());
         tables.groups = groups(&content, chunks).map(|(group, _)| group).collect();
         tables.ports = content.ports;
-        tables.max_clients = self.max_clients()?;
+        tables.max_clients = max_clients;
         Ok(tables)
     }
 
@@ -54,9 +55,22 @@ impl Dataplane {
     }
 
     /// Clients that may have buckets of their own.
-    fn max_clients(&self) -> Result<u32, DataplaneError> {
+    fn max_clients(&self, content: &Content) -> Result<u32, DataplaneError> {
+        if !content.has_clients() {
+            return Ok(DEFAULT_MAX_CLIENTS);
+        }
         let table = self.clients.open()?;
         Ok(table.map_or(DEFAULT_MAX_CLIENTS, |(table, _)| table.info().max_entries))
+    }
+
+    /// The clients that have buckets of their own, and how many may.
+    fn clients(&self, content: &Content) -> Result<(Found, u32), DataplaneError> {
+        let found = if content.has_clients() {
+            self.clients.read()?
+        } else {
+            None
+        };
+        Ok(found.unwrap_or((Found::new(), DEFAULT_MAX_CLIENTS)))
     }
 
     /// What stands at exactly `key`, without reading the rest; of its clients nothing is said.
@@ -82,10 +96,7 @@ impl Dataplane {
     /// Whatever the kernel refuses.
     pub fn snapshot(&self) -> Result<Snapshot, DataplaneError> {
         let (content, chunks) = self.content()?;
-        let (found, max_clients) = self
-            .clients
-            .read()?
-            .unwrap_or((Found::new(), DEFAULT_MAX_CLIENTS));
+        let (found, max_clients) = self.clients(&content)?;
         let shares = shares(&found);
         let entries = content.rules.iter().map(|(key, rule)| {
             let bucket = if has_bucket(rule) {

@@ -4,13 +4,15 @@
 //! their ids and opening a map by its id needs more privilege than shaper has. Once a policy is in force both slots
 //! hold the same tables, so the replaced ones are freed.
 
+mod flaw;
 mod others;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use shaper_common::names::{GROUPS, SERVICES};
-use shaper_common::rule::{Active, N_SLOTS, PolicyHead, Rule, feature};
+use shaper_common::rule::{Active, N_SLOTS, N_TABLES, PolicyHead, Rule, feature};
 
+use super::bpf;
 use super::build::{build, build_groups, change, get, read, read_groups};
 use super::content::Content;
 use super::error::DataplaneError;
@@ -22,9 +24,6 @@ use super::program::Definitions;
 use super::services;
 use super::tables::{Exact4, Exact6, Prefix4, Prefix6, Table};
 use crate::policy::tables::TableKey;
-
-/// Tables of a slot: four of rules, groups, services.
-const N_TABLES: usize = 6;
 
 /// The maps that make up the slots.
 #[derive(Debug)]
@@ -70,20 +69,35 @@ impl Slots {
         })
     }
 
-    fn ids(&self, slot: u32) -> Result<[Option<u32>; N_TABLES], DataplaneError> {
-        let mut ids = [None; N_TABLES];
-        for (id, place) in ids.iter_mut().zip(self.places(slot)) {
-            *id = place.id()?;
-        }
-        Ok(ids)
-    }
-
-    fn open(&self, slot: u32) -> Result<Inner, DataplaneError> {
+    /// The tables of `slot`, of which `head` is the head.
+    fn open(&self, slot: u32, head: &PolicyHead) -> Result<Inner, DataplaneError> {
         let mut inner = Inner::default();
-        for (table, place) in inner.iter_mut().zip(self.places(slot)) {
-            *table = place.open()?;
+        for ((table, id), place) in inner.iter_mut().zip(head.tables).zip(self.places(slot)) {
+            *table = place.open(id)?;
         }
         Ok(inner)
+    }
+
+    /// Puts tables in a slot that is not in force, of which `ids` are the ids.
+    fn put_tables(&self, slot: u32, tables: &Inner, ids: [u32; N_TABLES]) -> Result<(), DataplaneError> {
+        let head = self.head(slot)?;
+        let is_new = head.tables != ids;
+        if is_new {
+            // Whoever finds it so, because this was cut short, relies on nothing that stands there.
+            let tables = [PolicyHead::UNKNOWN; N_TABLES];
+            self.put_head(slot, &PolicyHead { tables, ..head })?;
+        }
+        for ((place, table), (old, new)) in self
+            .places(slot)
+            .zip(tables)
+            .zip(head.tables.into_iter().zip(ids))
+        {
+            place.put(old, new, table.as_ref())?;
+        }
+        if is_new {
+            self.put_head(slot, &PolicyHead { tables: ids, ..head })?;
+        }
+        Ok(())
     }
 
     fn head(&self, slot: u32) -> Result<PolicyHead, DataplaneError> {
@@ -109,9 +123,9 @@ impl Slots {
     ) -> Result<R, DataplaneError> {
         for _ in 0..20 {
             let slot = self.active()?;
-            let ids = self.ids(slot)?;
+            let head = self.head(slot)?;
             let found = read(slot);
-            if self.active()? == slot && self.ids(slot)? == ids {
+            if self.active()? == slot && self.head(slot)? == head {
                 return found;
             }
         }
@@ -121,7 +135,7 @@ impl Slots {
     /// What `slot` holds.
     pub(super) fn content(&self, slot: u32) -> Result<Content, DataplaneError> {
         let head = self.head(slot)?;
-        let [exact4, exact6, prefix4, prefix6, groups, services] = self.open(slot)?;
+        let [exact4, exact6, prefix4, prefix6, groups, services] = self.open(slot, &head)?;
         let has = |bit| head.features & bit != 0;
         let mut content = Content::default();
         let rules = &mut content.rules;
@@ -152,26 +166,10 @@ impl Slots {
         Ok(content)
     }
 
-    /// Why packets go by something else than `content`, which was read from `slot` in force; `None` if they do not.
-    pub(super) fn flaw(&self, slot: u32, content: &Content) -> Result<Option<String>, DataplaneError> {
-        let active = self
-            .active
-            .get(&0)
-            .map_err(|error| DataplaneError::kernel("read the map ACTIVE", error))?;
-        let found = active.unwrap_or_default();
-        if found != Active::new(slot, content.features()) {
-            return Ok(Some("packets are not led to all tables (map ACTIVE)".into()));
-        }
-        let is_hidden = |(key, _): &&(TableKey, Rule)| !self.filter.has(slot, key);
-        let n_hidden = content.rules.iter().filter(is_hidden).count();
-        Ok((n_hidden > 0)
-            .then(|| format!("the filter hides {n_hidden} of the rules from packets (map FILTER)")))
-    }
-
     /// The rule at `key` in `slot`.
     pub(super) fn rule(&self, slot: u32, key: &TableKey) -> Result<Option<Rule>, DataplaneError> {
         let head = self.head(slot)?;
-        let [exact4, exact6, prefix4, prefix6, ..] = self.open(slot)?;
+        let [exact4, exact6, prefix4, prefix6, ..] = self.open(slot, &head)?;
         let has = |bit| head.features & bit != 0;
         match key {
             TableKey::Exact4(_) if has(Exact4::FEATURE) => get::<Exact4>(exact4, key),
@@ -185,7 +183,7 @@ impl Slots {
 
     /// The groups of `slot`.
     pub(super) fn groups(&self, slot: u32) -> Result<Vec<shaper_common::rule::Group>, DataplaneError> {
-        let [_, _, _, _, groups, _] = self.open(slot)?;
+        let [_, _, _, _, groups, _] = self.open(slot, &self.head(slot)?)?;
         groups.map_or_else(|| Ok(Vec::new()), read_groups)
     }
 
@@ -198,7 +196,7 @@ impl Slots {
     /// be done so. No packet may be left that began before the change before this one.
     pub(super) fn change_in_place(&self, key: &TableKey, rule: Option<Rule>) -> Result<bool, DataplaneError> {
         let slot = self.active()?;
-        let [exact4, exact6, prefix4, prefix6, ..] = self.open(slot)?;
+        let [exact4, exact6, prefix4, prefix6, ..] = self.open(slot, &self.head(slot)?)?;
         if rule.is_some() {
             self.filter.set(slot, key);
         }
@@ -222,7 +220,7 @@ impl Slots {
     ) -> Result<(), DataplaneError> {
         let active = self.active()?;
         let idle = (active + 1) % N_SLOTS;
-        let [exact4, exact6, prefix4, prefix6, groups, services] = self.open(active)?;
+        let [exact4, exact6, prefix4, prefix6, groups, services] = self.open(active, &self.head(active)?)?;
         let (old, new) = (&in_force.rules, &content.rules);
         let tables = [
             build::<Exact4>(exact4, old, new, definitions, put)?,
@@ -240,15 +238,15 @@ impl Slots {
                 services::build(&content.ports, &definitions.inner(SERVICES))?
             },
         ];
-        for (place, table) in self.places(idle).zip(&tables) {
-            place.put(table.as_ref())?;
-        }
+        let ids = ids(&tables)?;
+        self.put_tables(idle, &tables, ids)?;
         self.filter.fill(idle, new);
         let any = new.iter().find(|(key, _)| *key == TableKey::Any);
         let head = PolicyHead {
             any: any.map(|(_, rule)| *rule).unwrap_or_default(),
             features: content.features(),
             zero: 0,
+            tables: ids,
         };
         self.put_head(idle, &head)?;
         self.active
@@ -259,16 +257,25 @@ impl Slots {
     /// Whether both slots hold the same tables: nothing that was replaced is left.
     pub(super) fn is_settled(&self) -> Result<bool, DataplaneError> {
         let active = self.active()?;
-        Ok(self.ids(active)? == self.ids((active + 1) % N_SLOTS)?)
+        Ok(self.head(active)?.tables == self.head((active + 1) % N_SLOTS)?.tables)
     }
 
     /// Frees what a flip has replaced. No packet may be left that began before it.
     pub(super) fn settle(&self) -> Result<(), DataplaneError> {
         let active = self.active()?;
-        let tables = self.open(active)?;
-        for (place, table) in self.places((active + 1) % N_SLOTS).zip(&tables) {
-            place.put(table.as_ref())?;
-        }
-        Ok(())
+        let head = self.head(active)?;
+        let tables = self.open(active, &head)?;
+        self.put_tables((active + 1) % N_SLOTS, &tables, head.tables)
     }
+}
+
+fn ids(tables: &Inner) -> Result<[u32; N_TABLES], DataplaneError> {
+    let mut ids = [0; N_TABLES];
+    for ((id, table), name) in ids.iter_mut().zip(tables).zip(NAMES) {
+        if let Some(table) = table {
+            let refused = |error| DataplaneError::kernel(format!("look at a table of {name}"), error);
+            *id = bpf::map_info(table.as_fd()).map_err(refused)?.id;
+        }
+    }
+    Ok(ids)
 }

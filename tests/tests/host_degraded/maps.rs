@@ -125,8 +125,8 @@ pub(super) fn all() -> Vec<Kind> {
                 }
                 None
             },
-            "other rules",
-            RELOAD,
+            "(map EXACT6)",
+            ANEW,
         ),
         kind(
             "a port has lost its service",

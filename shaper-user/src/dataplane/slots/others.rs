@@ -13,7 +13,7 @@ impl Slots {
     /// Whether packets would still have to be led where they are, if the rule at `key` of `slot` were gone; `false` also
     /// where it cannot be told without looking at all rules.
     pub(in crate::dataplane) fn has_others(&self, slot: u32, key: &TableKey) -> Result<bool, DataplaneError> {
-        let [exact4, exact6, prefix4, prefix6, ..] = self.open(slot)?;
+        let [exact4, exact6, prefix4, prefix6, ..] = self.open(slot, &self.head(slot)?)?;
         match key {
             TableKey::Exact4(at) if at.service == 0 => has_two::<Exact4>(exact4),
             TableKey::Exact6(at) if at.service == 0 => has_two::<Exact6>(exact6),
