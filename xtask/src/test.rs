@@ -18,7 +18,7 @@ use crate::cargo::cargo;
 use crate::setup::{self, Kernel, Part};
 use crate::{ebpf, process, tidy};
 
-use layer::{Outcome, Shown, check, layer, stream};
+use layer::{Outcome, check, layer, stream};
 use programs::Programs;
 
 /// Run the tests: by default all of them, which is what CI does.
@@ -184,7 +184,7 @@ fn built<'a>(programs: &'a Built<'_>) -> Result<&'a Programs, String> {
 }
 
 fn unit(options: &Options) -> Result<Outcome> {
-    layer("unit", Shown::AtOnce, |tests| {
+    layer("unit", |tests| {
         let mut command = cargo();
         command.args([
             "test",
@@ -198,12 +198,14 @@ fn unit(options: &Options) -> Result<Outcome> {
             "--",
         ]);
         command.args(&options.filter);
-        stream(&mut command, tests)
+        let status = stream(&mut command, tests)?;
+        tests.end(status.success(), &status.to_string());
+        Ok(())
     })
 }
 
 fn native(options: &Options, programs: &Built<'_>) -> Result<Outcome> {
-    layer("native", Shown::AtOnce, |tests| {
+    layer("native", |tests| {
         if !process::is_root() {
             tests.fail("only root can run these; try `sudo -E cargo xtask test native`");
             return Ok(());
@@ -215,7 +217,13 @@ fn native(options: &Options, programs: &Built<'_>) -> Result<Outcome> {
             command
                 .args(programs::arguments(options.filter.as_deref()))
                 .envs(programs.environment());
-            stream(command.current_dir(process::workspace()), tests)?;
+            command.current_dir(process::workspace());
+            let mut status = stream(&mut command, tests)?;
+            if !status.success() {
+                tests.start_again(&program.name);
+                status = stream(&mut command, tests)?;
+            }
+            tests.end(status.success(), &status.to_string());
         }
         Ok(())
     })

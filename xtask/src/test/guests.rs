@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 
 use crate::setup::Kernel;
 
-use super::layer::{Outcome, Shown, layer};
+use super::layer::{Outcome, layer};
 use super::programs::Programs;
 use super::{Options, kernels};
 
@@ -51,7 +51,7 @@ fn guest(
     icount: bool,
 ) -> Result<Outcome> {
     let name = format!("{} {}", if icount { "icount" } else { "lab" }, kernel.name());
-    layer(&name, Shown::ByLine, |tests| {
+    layer(&name, |tests| {
         let programs = programs.map_err(anyhow::Error::msg)?;
         let prefixes: &[&str] = if icount { &["exact_"] } else { &["lab_", "native_"] };
         let guest = |again: Option<&str>| {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -58,23 +58,17 @@ pub(super) fn check(name: &str, holds: impl FnOnce() -> Result<bool>) -> Outcome
     outcome
 }
 
-/// How output is shown.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Shown {
-    /// As it comes.
-    AtOnce,
-    /// Whole lines with the layer's name before them: others run at the same time.
-    ByLine,
-}
-
 /// A layer of tests: runs it, keeps its output, counts.
-pub(super) fn layer(name: &str, shown: Shown, run: impl FnOnce(&mut Tests) -> Result<()>) -> Result<Outcome> {
+pub(super) fn layer(name: &str, run: impl FnOnce(&mut Tests) -> Result<()>) -> Result<Outcome> {
     heading(name);
     let started = Instant::now();
     let logs = process::workspace().join("target/test-logs");
     fs::create_dir_all(&logs)?;
     let log = logs.join(format!("{}.log", name.replace(' ', "-")));
-    let mut tests = Tests::new(tee(name, shown, File::create(&log)?));
+    let mut tests = Tests::new(Box::new(Tee {
+        name: name.to_owned(),
+        log: File::create(&log)?,
+    }));
     if let Err(error) = run(&mut tests) {
         tests.fail(&format!("{error:#}"));
     }
@@ -95,49 +89,30 @@ pub(super) fn layer(name: &str, shown: Shown, run: impl FnOnce(&mut Tests) -> Re
     })
 }
 
-/// Shows what is written, and keeps it.
-fn tee(name: &str, shown: Shown, mut log: File) -> Show {
-    let mut writer: Box<dyn Write> = match shown {
-        Shown::AtOnce => Box::new(io::stdout()),
-        Shown::ByLine => Box::new(Prefixed {
-            prefix: format!("{name} | "),
-            line: Vec::new(),
-        }),
-    };
-    Box::new(move |bytes| {
+/// Says what is to be said with the layer's name before each line, as others run at the same time; keeps all.
+struct Tee {
+    name: String,
+    log: File,
+}
+
+impl Show for Tee {
+    fn keep(&mut self, bytes: &[u8]) {
+        // Without its log a test still counts.
+        let _ = self.log.write_all(bytes);
+    }
+
+    fn say(&mut self, text: &str) {
+        let lines: String = text
+            .lines()
+            .map(|line| format!("{} | {line}\n", self.name))
+            .collect();
         // Whoever read our output may have gone; the tests still count.
-        let _ = writer.write_all(bytes).and_then(|()| writer.flush());
-        let _ = log.write_all(bytes);
-    })
-}
-
-/// Writes whole lines to the standard output, each with a prefix.
-struct Prefixed {
-    prefix: String,
-    line: Vec<u8>,
-}
-
-impl Write for Prefixed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend(part);
-            if part.ends_with(b"\n") {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(self.prefix.as_bytes())?;
-                stdout.write_all(&self.line)?;
-                self.line.clear();
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush()
+        let _ = io::stdout().lock().write_all(lines.as_bytes());
     }
 }
 
-/// Runs a command and hands its output, errors included, to `tests` as it comes.
-pub(super) fn stream(command: &mut Command, tests: &mut Tests) -> Result<()> {
+/// Runs a command and hands its output, errors included, to `tests` as it comes; how it ended.
+pub(super) fn stream(command: &mut Command, tests: &mut Tests) -> Result<ExitStatus> {
     let (mut reader, writer) = io::pipe()?;
     command
         .stdin(Stdio::null())
@@ -156,7 +131,5 @@ pub(super) fn stream(command: &mut Command, tests: &mut Tests) -> Result<()> {
         }
         tests.take(&buffer[..n_bytes]);
     }
-    let status = child.wait()?;
-    tests.end(status.success(), &status.to_string());
-    Ok(())
+    Ok(child.wait()?)
 }

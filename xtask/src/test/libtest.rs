@@ -1,6 +1,7 @@
 //! Reads what Rust's test programs print.
 //!
-//! The closing line of each program is what counts: a program that crashed has none.
+//! The closing line of each program is what counts: a program that crashed has none. One line of each is passed on, and
+//! all of it if a test failed.
 
 /// The start of the line that says which program follows; guests and hosts print it.
 pub(super) const PROGRAM: &str = "::: ";
@@ -10,14 +11,23 @@ pub(super) const EXIT: &str = " ended with ";
 /// After a program's name: it failed and is run a second time, and only that counts.
 pub(super) const AGAIN: &str = " again";
 
-/// Gets all the output that passes by.
-pub(super) type Show = Box<dyn FnMut(&[u8])>;
+/// Where the output goes.
+pub(super) trait Show {
+    /// All of it, as it comes.
+    fn keep(&mut self, bytes: &[u8]);
+    /// What whoever waits is to see: whole lines.
+    fn say(&mut self, text: &str);
+}
 
 /// Counts the tests in a stream of output.
 pub(super) struct Tests {
-    show: Show,
+    show: Box<dyn Show>,
     line: Vec<u8>,
     program: Option<String>,
+    /// What the program has printed.
+    printed: String,
+    /// How long it took, in its own words.
+    took: String,
     n_open: usize,
     /// What had been counted when the program started.
     before: (usize, usize),
@@ -43,12 +53,14 @@ impl Tally {
 }
 
 impl Tests {
-    /// Starts counting; `show` gets all that passes by.
-    pub(super) fn new(show: Show) -> Self {
+    /// Starts counting.
+    pub(super) fn new(show: Box<dyn Show>) -> Self {
         Self {
             show,
             line: Vec::new(),
             program: None,
+            printed: String::new(),
+            took: String::new(),
             n_open: 0,
             before: (0, 0),
             names: None,
@@ -61,9 +73,14 @@ impl Tests {
         self.take(format!("{PROGRAM}{program}\n").as_bytes());
     }
 
+    /// The program starts a second time; what it found the first time does not count.
+    pub(super) fn start_again(&mut self, program: &str) {
+        self.take(format!("{PROGRAM}{program}{AGAIN}\n").as_bytes());
+    }
+
     /// The layer failed for a reason that no test tells.
     pub(super) fn fail(&mut self, why: &str) {
-        (self.show)(format!("{why}\n").as_bytes());
+        self.say(why);
         self.tally
             .failures
             .push(self.named(why.lines().next().unwrap_or_default()));
@@ -71,14 +88,21 @@ impl Tests {
 
     /// Something other than a program is done a second time.
     pub(super) fn again(&mut self, what: &str) {
-        (self.show)(format!("{what}, again\n").as_bytes());
+        self.say(&format!("{what}, again"));
         self.tally.second_tries.push(what.to_owned());
+    }
+
+    fn say(&mut self, text: &str) {
+        self.show.say(text);
+        self.show.keep(format!("{text}\n").as_bytes());
     }
 
     /// What runs the programs is gone, perhaps in the middle of a line; which of them it was at.
     pub(super) fn interrupted(&mut self) -> Option<String> {
-        self.line.clear();
-        (self.show)(b"\n");
+        self.printed
+            .push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.line)));
+        self.show.keep(b"\n");
+        self.show.say(&std::mem::take(&mut self.printed));
         self.program.clone()
     }
 
@@ -88,15 +112,33 @@ impl Tests {
         if !success && self.tally.failures.len() == self.before.1 {
             self.fail(&format!("failed without saying why ({status})"));
         }
+        self.pass_on();
         self.program = None;
+        self.before = (self.tally.passed, self.tally.failures.len());
+    }
+
+    /// Says how the program went that has just ended.
+    fn pass_on(&mut self) {
+        let printed = std::mem::take(&mut self.printed);
+        let took = std::mem::take(&mut self.took);
+        let n_passed = self.tally.passed - self.before.0;
+        if self.tally.failures.len() > self.before.1 {
+            self.show.say(&printed);
+        } else if let Some(name) = &self.program
+            && n_passed > 0
+        {
+            self.show.say(&format!("{name}: {n_passed} passed, {took}"));
+        }
     }
 
     /// Takes a piece of output.
     pub(super) fn take(&mut self, bytes: &[u8]) {
-        (self.show)(bytes);
+        self.show.keep(bytes);
         for byte in bytes {
             if *byte == b'\n' {
                 let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
+                self.printed.push_str(&line);
+                self.printed.push('\n');
                 self.line(line.trim_end());
             } else {
                 self.line.push(*byte);
@@ -118,11 +160,14 @@ impl Tests {
                 return;
             }
             if let Some(program) = rest.strip_suffix(AGAIN) {
+                // The first try, whose failures are forgotten.
+                self.show.say(&std::mem::take(&mut self.printed));
                 self.tally.passed = self.before.0;
                 self.tally.failures.truncate(self.before.1);
                 self.tally.second_tries.push(program.to_owned());
             } else {
                 self.close();
+                self.printed.clear();
                 self.program = Some(rest.to_owned());
                 self.before = (self.tally.passed, self.tally.failures.len());
             }
@@ -159,6 +204,11 @@ impl Tests {
                 .map_or("0", |pair| pair[0]);
             number.parse().unwrap_or(0)
         };
+        result
+            .split("; ")
+            .last()
+            .unwrap_or_default()
+            .clone_into(&mut self.took);
         self.tally.passed += count("passed");
         let names = self.names.take().unwrap_or_default();
         for index in 0..count("failed") {
@@ -192,131 +242,5 @@ fn is_start(line: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tally(text: &str) -> Tally {
-        let mut tests = Tests::new(Box::new(|_| {}));
-        tests.take(text.as_bytes());
-        tests.finish()
-    }
-
-    const GOOD: &str = "running 2 tests\ntest a ... ok\ntest b ... ok\n\n\
-        test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
-    const BAD: &str = "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\n    indented\n\n\
-        failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n";
-
-    #[test]
-    fn the_closing_lines_are_added_up() {
-        assert_eq!(
-            tally(&[GOOD, GOOD].concat()),
-            Tally {
-                passed: 4,
-                ..Tally::default()
-            }
-        );
-    }
-
-    #[test]
-    fn a_failed_test_is_named_once() {
-        let text =
-            format!("::: lab_x\n{BAD}::: lab_x ended with 101\n::: lab_y\n{GOOD}::: lab_y ended with 0\n");
-        assert_eq!(
-            tally(&text),
-            Tally {
-                passed: 3,
-                failures: vec!["lab_x: b".to_owned()],
-                ..Tally::default()
-            }
-        );
-    }
-
-    #[test]
-    fn of_a_program_that_is_run_again_the_second_time_counts() {
-        let run = |second: &str, code| {
-            tally(&format!(
-                "::: lab_w\n{GOOD}::: lab_w ended with 0\n::: lab_x\n{BAD}::: lab_x again\n{second}::: lab_x ended with {code}\n"
-            ))
-        };
-        let expected = Tally {
-            passed: 4,
-            second_tries: vec!["lab_x".to_owned()],
-            ..Tally::default()
-        };
-        assert_eq!(run(GOOD, 0), expected);
-        assert_eq!(
-            (run(BAD, 101).passed, run(BAD, 101).failures),
-            (3, vec!["lab_x: b".to_owned()])
-        );
-        assert_eq!(run("", 139).failures, ["lab_x: ended before its tests did"]);
-    }
-
-    #[test]
-    fn a_program_that_was_interrupted_can_be_run_again() {
-        let mut tests = Tests::new(Box::new(|_| {}));
-        let begun =
-            format!("::: lab_w\n{GOOD}::: lab_w ended with 0\n::: lab_x\nrunning 2 tests\ntest a ... ");
-        tests.take(begun.as_bytes());
-        assert_eq!(tests.interrupted().as_deref(), Some("lab_x"));
-        tests.take(format!("::: lab_x again\n{GOOD}::: lab_x ended with 0\n").as_bytes());
-        assert_eq!(tests.interrupted(), None);
-        let expected = Tally {
-            passed: 4,
-            second_tries: vec!["lab_x".to_owned()],
-            ..Tally::default()
-        };
-        assert_eq!(tests.finish(), expected);
-    }
-
-    #[test]
-    fn a_program_without_its_closing_line_has_failed() {
-        let why = "ended before its tests did";
-        assert_eq!(tally("running 2 tests\ntest a ... ok\n").failures, [why]);
-        let text = format!(
-            "::: lab_x\nrunning 2 tests\n::: lab_x ended with 139\n::: lab_y\n{GOOD}::: lab_y ended with 0\n"
-        );
-        assert_eq!(
-            tally(&text),
-            Tally {
-                passed: 2,
-                failures: vec![format!("lab_x: {why}")],
-                ..Tally::default()
-            }
-        );
-        assert_eq!(
-            tally("::: lab_x\nnot found\n::: lab_x ended with 127\n").failures,
-            [format!("lab_x: {why}")]
-        );
-    }
-
-    #[test]
-    fn a_good_closing_line_does_not_excuse_the_exit_code() {
-        let text = format!("::: lab_x\n{GOOD}::: lab_x ended with 134\n");
-        assert_eq!(
-            tally(&text).failures,
-            ["lab_x: failed without saying why (exit code 134)"]
-        );
-    }
-
-    #[test]
-    fn an_ignored_test_is_a_failure() {
-        let text =
-            "running 1 test\ntest result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(
-            tally(text),
-            Tally {
-                passed: 0,
-                failures: vec!["1 ignored".to_owned()],
-                ..Tally::default()
-            }
-        );
-    }
-
-    #[test]
-    fn a_command_that_fails_without_a_failed_test_is_a_failure() {
-        let mut tests = Tests::new(Box::new(|_| {}));
-        tests.take(b"error: could not compile\n");
-        tests.end(false, "exit status: 101");
-        assert_eq!(tests.finish().failures.len(), 1);
-    }
-}
+#[path = "libtest_tests.rs"]
+mod tests;

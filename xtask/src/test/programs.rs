@@ -18,10 +18,6 @@ use super::libtest::{AGAIN, EXIT, PROGRAM};
 /// What the tests are about, in a guest.
 const SHAPER: &str = "/usr/bin/shaper";
 
-/// Programs whose tests compare what was seen with the time of day: on an emulated machine that others hold up, they may
-/// see what is not there. Such a program gets a second try, and the summary says so.
-const TIMED: &str = "lab_";
-
 /// Test programs, and the `shaper` that they test.
 #[derive(Debug)]
 pub(super) struct Programs {
@@ -114,17 +110,11 @@ impl Programs {
             let to = format!("/lab/tests/{}", program.name);
             let words: Vec<_> = [to.clone()].into_iter().chain(arguments(filter)).collect();
             let command = quoted(&words);
-            let second_try = if program.name.starts_with(TIMED) {
-                format!(
-                    "[ $code = 0 ] || {{ echo '{PROGRAM}{}{AGAIN}'; {command}; code=$?; }}\n",
-                    program.name
-                )
-            } else {
-                String::new()
-            };
             let _ = write!(
                 guest.script,
-                "echo '{PROGRAM}{announced}'\n{command}; code=$?\n{second_try}echo \"{PROGRAM}{name}{EXIT}$code\"\n[ $code = 0 ] || failed=1\n",
+                "echo '{PROGRAM}{announced}'\n{command}; code=$?\n\
+                 [ $code = 0 ] || {{ echo '{PROGRAM}{name}{AGAIN}'; {command}; code=$?; }}\n\
+                 echo \"{PROGRAM}{name}{EXIT}$code\"\n[ $code = 0 ] || failed=1\n",
                 name = program.name
             );
             guest.files.push(GuestFile {

@@ -12,7 +12,7 @@ use crate::process::{self, TempDir};
 use crate::setup::{self, Kernel};
 
 use super::Options;
-use super::layer::{self, Outcome, Shown};
+use super::layer::{self, Outcome};
 use super::libtest::Tests;
 use super::programs::{self, Programs};
 
@@ -44,7 +44,7 @@ pub(super) fn prepare(chosen: &[Kernel]) -> Result<()> {
 
 /// Runs the layer.
 pub(super) fn layer(options: &Options, kernel: Kernel) -> Result<Outcome> {
-    layer::layer(&format!("systemd {}", kernel.name()), Shown::AtOnce, |tests| {
+    layer::layer(&format!("systemd {}", kernel.name()), |tests| {
         // The other test programs are many, and nothing here runs them.
         let programs = programs::build_those("systemd_*", &options.program)?;
         let timeout = Duration::from_secs(options.timeout);
