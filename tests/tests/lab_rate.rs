@@ -8,6 +8,9 @@ use shaper_tests::shaper::{Shaper, Stats};
 use shaper_tests::traffic::{Arrival, Clock, Load, Receiver};
 
 const RATE: f64 = 10e6;
+/// The default: no packet is to wait longer.
+const HORIZON_SECS: f64 = 0.2;
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a case came to.
 #[derive(Debug)]
@@ -17,7 +20,8 @@ struct Measured {
     what: String,
     /// Of the rate.
     share: f64,
-    /// There was always a packet that waited: no processor was kept from sending.
+    /// There was always a packet that waited, and none waited longer than for its departure time: no processor was kept
+    /// from sending.
     is_saturated: bool,
 }
 
@@ -32,7 +36,7 @@ fn measure(lab: &Lab, shaper: &Shaper<'_>, n: u16, payload: usize, n_sockets: u3
         [first, .., last] => last.ns - first.ns > 300_000_000,
         _ => false,
     };
-    assert!(receiver.wait_for(Duration::from_secs(20), has_settled));
+    assert!(receiver.wait_for(PATIENCE, has_settled));
     let before = shaper.stats(client(n));
     let from_ns = Clock::Realtime.now_ns();
     let has_lasted = |arrivals: &[Arrival]| {
@@ -40,17 +44,26 @@ fn measure(lab: &Lab, shaper: &Shaper<'_>, n: u16, payload: usize, n_sockets: u3
             .last()
             .is_some_and(|last| last.ns > from_ns + 1_700_000_000)
     };
-    assert!(receiver.wait_for(Duration::from_secs(20), has_lasted));
-    let arrivals = receiver.arrivals().only(|arrival| arrival.ns >= from_ns);
+    assert!(receiver.wait_for(PATIENCE, has_lasted));
     let after = shaper.stats(client(n));
+    let after_ns = Clock::Realtime.now_ns();
     load.stop();
+    let all = receiver.drain(Duration::from_millis(300));
+    let wire_len = all.wire_bytes() / all.len() as u64;
+    let n_waiting = after
+        .sent_packets
+        .saturating_sub(all.only(|arrival| arrival.ns <= after_ns).len() as u64);
+    let arrivals = all.only(|arrival| (from_ns..=after_ns).contains(&arrival.ns));
     let share = arrivals.departure_rate(RATE) / RATE;
     // Only to a bucket that is idle can packets be sent at once. Counters are read while a few are being counted.
     let n_at_once = |stats: &Stats| stats.sent_packets.saturating_sub(stats.delayed_packets);
-    let is_saturated =
+    let is_full =
         after.dropped_packets > before.dropped_packets && n_at_once(&after).abs_diff(n_at_once(&before)) <= 4;
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 bits")]
+    let waiting_secs = (n_waiting * wire_len * 8) as f64 / RATE;
+    let is_saturated = is_full && waiting_secs <= HORIZON_SECS;
     let what = format!(
-        "payload {payload}, {n_sockets} sockets: {:.3} % delivered, saturated: {is_saturated}",
+        "payload {payload}, {n_sockets} sockets: {:.3} % delivered, {waiting_secs:.3} s waiting, saturated: {is_saturated}",
         share * 100.0,
     );
     println!("{what}");
