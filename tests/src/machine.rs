@@ -1,5 +1,7 @@
 //! A whole machine with systemd that the tests run on: a guest of their own.
 
+pub mod flow;
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
