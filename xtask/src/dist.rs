@@ -1,4 +1,5 @@
-//! `cargo xtask dist`: what is handed out: a Debian package, and a tarball with a static binary; checksums of both.
+//! `cargo xtask dist`: what is handed out: packages for Debian and for RPM, and a tarball, all with a static binary; checksums
+//! of all three.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,9 @@ use crate::process;
 
 /// Without a C library of its own the binary runs on every distribution.
 const TARGET: &str = "x86_64-unknown-linux-musl";
-/// The version that was tried.
-const CARGO_DEB: &str = "3.8.0";
+/// The versions that were tried.
+const CARGO_DEB: (&str, &str) = ("cargo-deb", "3.8.0");
+const CARGO_RPM: (&str, &str) = ("cargo-generate-rpm", "0.21.1");
 /// What goes into the tarball beside the binary, the pages and the completions.
 const FILES: [&str; 9] = [
     "packaging/shaper.toml",
@@ -26,13 +28,13 @@ const FILES: [&str; 9] = [
     "LICENSE-APACHE",
 ];
 
-/// Build the Debian package and the tarball with the static binary, into target/dist.
+/// Build the packages for Debian and for RPM and the tarball, with the static binary, into target/dist.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {}
 
 /// Runs the command.
 pub(crate) fn run(_options: &Options) -> Result<ExitCode> {
-    let made = [tarball()?, package()?];
+    let made = [tarball()?, package()?, rpm()?];
     let dir = directory()?;
     let names: Vec<_> = made.iter().filter_map(|file| file.file_name()).collect();
     let sums = process::output(Command::new("sha256sum").args(names).current_dir(&dir))?;
@@ -46,6 +48,20 @@ pub(crate) fn run(_options: &Options) -> Result<ExitCode> {
 fn package() -> Result<PathBuf> {
     static_binary()?;
     deb(&["--target", TARGET], &directory()?)
+}
+
+/// The RPM package with the static binary, built.
+fn rpm() -> Result<PathBuf> {
+    let binary = static_binary()?;
+    let path = directory()?.join(format!("shaper-{}-1.x86_64.rpm", version(&binary)?));
+    process::output(
+        Command::new(tool(CARGO_RPM)?)
+            .current_dir(process::workspace())
+            .args(["generate-rpm", "--package", "shaper-user", "--target", TARGET])
+            .arg("--output")
+            .arg(&path),
+    )?;
+    Ok(path)
 }
 
 /// A Debian package with the binary that was built for this machine and the tests; it is not one to hand out.
@@ -87,7 +103,7 @@ pub(crate) fn older_test_package(package: &Path) -> Result<PathBuf> {
 
 /// Packs what is built.
 fn deb(options: &[&str], dir: &Path) -> Result<PathBuf> {
-    let mut command = Command::new(cargo_deb()?);
+    let mut command = Command::new(tool(CARGO_DEB)?);
     command
         .current_dir(process::workspace())
         .args(["--no-build", "--no-strip", "--package", "shaper-user"])
@@ -139,13 +155,17 @@ fn write_pages(binary: &Path) -> Result<()> {
     Ok(())
 }
 
+/// As the binary says it.
+fn version(binary: &Path) -> Result<String> {
+    let said = process::output(Command::new(binary).arg("--version"))?;
+    Ok(said.trim().rsplit(' ').next().unwrap_or_default().to_owned())
+}
+
 /// The same bytes whenever it is made from the same commit.
 fn tarball() -> Result<PathBuf> {
     let binary = static_binary()?;
     let dir = directory()?;
-    let version = process::output(Command::new(&binary).arg("--version"))?;
-    let version = version.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-    let name = format!("shaper-{version}-{TARGET}");
+    let name = format!("shaper-{}-{TARGET}", version(&binary)?);
     let stage = process::TempDir::new_in(&dir, "stage")?;
     let root = stage.path().join(&name);
     fs::create_dir_all(&root)?;
@@ -215,23 +235,21 @@ fn need_target() -> Result<()> {
     .with_context(|| format!("rustc cannot build for {TARGET}; it needs `rustup target add {TARGET}`"))
 }
 
-/// cargo-deb of the version that was tried, from the cache.
-pub(crate) fn cargo_deb() -> Result<PathBuf> {
-    let root = process::cache()?.join(format!("cargo-deb-{CARGO_DEB}"));
-    let tool = root.join("bin/cargo-deb");
+/// Makes ready what packs for Debian.
+pub(crate) fn prepare_deb() -> Result<()> {
+    tool(CARGO_DEB).map(drop)
+}
+
+/// A tool of cargo's, of the version that was tried, from the cache.
+fn tool((name, version): (&str, &str)) -> Result<PathBuf> {
+    let root = process::cache()?.join(format!("{name}-{version}"));
+    let tool = root.join("bin").join(name);
     if !tool.exists() {
-        println!("dist: building cargo-deb {CARGO_DEB} into the cache");
+        println!("dist: building {name} {version} into the cache");
         process::run(
             cargo()
-                .args([
-                    "install",
-                    "--quiet",
-                    "--locked",
-                    "cargo-deb",
-                    "--version",
-                    CARGO_DEB,
-                    "--root",
-                ])
+                .args(["install", "--quiet", "--locked", name, "--version", version])
+                .arg("--root")
                 .arg(&root),
         )?;
     }

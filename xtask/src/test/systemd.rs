@@ -39,7 +39,7 @@ pub(super) fn prepare(chosen: &[Kernel]) -> Result<()> {
         setup::need_kernel(*kernel)?;
     }
     setup::need_debian()?;
-    dist::cargo_deb().map(drop)
+    dist::prepare_deb()
 }
 
 /// Runs the layer.
