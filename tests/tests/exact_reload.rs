@@ -52,7 +52,7 @@ fn a_rate_that_rises_a_hundredfold_overtakes_nothing_that_waits() {
 
 #[test]
 fn a_change_of_one_rule_is_done_before_anybody_notices_that_it_takes_time() {
-    const LONGEST: Duration = Duration::from_millis(60);
+    const LONGEST: Duration = Duration::from_millis(100);
     let lab = Lab::new();
     let shaper = Shaper::up(&lab.server, UPLINK);
     for n in 1..=10 {

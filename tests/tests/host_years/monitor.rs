@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use shaper_tests::alone::Server;
@@ -23,7 +24,7 @@ impl Monitor {
         let mut child = server.command(&["monitor"]).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
@@ -71,13 +72,24 @@ impl Monitor {
     }
 
     /// Resident memory in kB.
-    pub(super) fn memory(&self) -> u64 {
+    /// Its memory in kB, and its descriptors, when it does not look at anything: the least of what is seen in a while.
+    pub(super) fn at_rest(&self) -> (u64, usize) {
+        const A_WHILE: Duration = Duration::from_secs(2);
+        let (began, mut least) = (Instant::now(), (u64::MAX, usize::MAX));
+        while began.elapsed() < A_WHILE {
+            least = (least.0.min(self.memory()), least.1.min(self.n_descriptors()));
+            thread::sleep(Duration::from_millis(20));
+        }
+        least
+    }
+
+    fn memory(&self) -> u64 {
         let status = fs::read_to_string(self.proc("status")).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    pub(super) fn n_descriptors(&self) -> usize {
+    fn n_descriptors(&self) -> usize {
         fs::read_dir(self.proc("fd")).unwrap().count()
     }
 }
