@@ -25,13 +25,13 @@ pub(super) struct Programs {
     shaper: PathBuf,
 }
 
-/// Builds them, optimised: a guest's processor is emulated. Keeps those whose name contains one of `wanted`; all, if nothing is.
+/// Builds those whose names contain one of `wanted`, all if nothing is, optimised: a guest's processor is emulated.
 pub(super) fn build(wanted: &[String]) -> Result<Programs> {
-    build_those("*", wanted)
+    build_those("", wanted)
 }
 
-/// Builds only those whose names match `pattern`.
-pub(super) fn build_those(pattern: &str, wanted: &[String]) -> Result<Programs> {
+/// Builds only those whose names start with `prefix`, too.
+pub(super) fn build_those(prefix: &str, wanted: &[String]) -> Result<Programs> {
     let shaper = executables(&[
         "build",
         "--quiet",
@@ -46,20 +46,15 @@ pub(super) fn build_those(pattern: &str, wanted: &[String]) -> Result<Programs> 
         .next()
         .context("package `shaper-user` has no program `shaper`")?
         .path;
-    let all = [
-        "test",
-        "--quiet",
-        "--release",
-        "-p",
-        "shaper-tests",
-        "--no-run",
-        "--test",
-    ];
-    let mut tests = executables(&[&all[..], &[pattern]].concat())?;
-    tests.retain(|program| {
-        let is_wanted = wanted.is_empty() || wanted.iter().any(|part| program.name.contains(part));
-        program.kind == "test" && is_wanted
-    });
+    let patterns: Vec<_> = if wanted.is_empty() {
+        vec![format!("--test={prefix}*")]
+    } else {
+        wanted.iter().map(|part| format!("--test=*{part}*")).collect()
+    };
+    let mut arguments = vec!["test", "--quiet", "--release", "-p", "shaper-tests", "--no-run"];
+    arguments.extend(patterns.iter().map(String::as_str));
+    let mut tests = executables(&arguments)?;
+    tests.retain(|program| program.kind == "test" && program.name.starts_with(prefix));
     Ok(Programs { tests, shaper })
 }
 

@@ -46,7 +46,7 @@ pub(super) fn prepare(chosen: &[Kernel]) -> Result<()> {
 pub(super) fn layer(options: &Options, kernel: Kernel) -> Result<Outcome> {
     layer::layer(&format!("systemd {}", kernel.name()), |tests| {
         // The other test programs are many, and nothing here runs them.
-        let programs = programs::build_those("systemd_*", &options.program)?;
+        let programs = programs::build_those("systemd_", &options.program)?;
         let timeout = Duration::from_secs(options.timeout);
         run(tests, &programs, kernel, options.filter.as_deref(), timeout)
     })
