@@ -219,7 +219,7 @@ fn native(options: &Options, programs: &Built<'_>) -> Result<Outcome> {
                 .envs(programs.environment());
             command.current_dir(process::workspace());
             let mut status = stream(&mut command, tests)?;
-            if !status.success() {
+            if !status.success() && programs::has_second_try(&program.name) {
                 tests.start_again(&program.name);
                 status = stream(&mut command, tests)?;
             }
