@@ -2,19 +2,16 @@
 
 use crate::{
     pacing::{Limit, Verdict, departure_ns, ticks},
-    rule::{Rule, kind},
+    rule::Rule,
 };
 
 /// Which of two prefix rules counts: one for the packet's service, or one for every service.
 ///
-/// The longer prefix does; of equally long ones that of the service, but exempt beats all.
+/// The longer prefix does; of equally long ones that of the service.
 #[inline]
 #[must_use]
 pub const fn longer<'a>(for_service: &'a Rule, for_all: &'a Rule) -> &'a Rule {
-    let is_exempt = for_all.kind == kind::EXEMPT;
-    if for_all.prefix_len > for_service.prefix_len
-        || (is_exempt && for_all.prefix_len == for_service.prefix_len)
-    {
+    if for_all.prefix_len > for_service.prefix_len {
         for_all
     } else {
         for_service
@@ -116,7 +113,7 @@ const fn marks(start_ticks: u64, limit: &Limit, now_ns: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{NSEC_PER_SEC, pacing::schedule};
+    use crate::{NSEC_PER_SEC, pacing::schedule, rule::kind};
 
     const LIMIT: Limit = Limit::new(NSEC_PER_SEC, 0, 1_000, None);
 
@@ -129,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_prefix_counts_then_the_service_but_exempt_beats_all() {
+    fn the_longer_prefix_counts_then_the_service_whatever_the_rules_do() {
         let limited = |len| rule(kind::LIMITED, len);
         let exempt = |len| rule(kind::EXEMPT, len);
         let blocked = |len| rule(kind::BLOCKED, len);
@@ -139,11 +136,11 @@ mod tests {
             (limited(24), limited(25), false),
             (limited(24), blocked(24), true),
             (limited(24), exempt(23), true),
-            (limited(24), exempt(24), false),
+            (limited(24), exempt(24), true),
             (limited(24), exempt(25), false),
-            (limited(0), exempt(0), false),
+            (limited(0), exempt(0), true),
             (exempt(24), limited(24), true),
-            (exempt(24), exempt(24), false),
+            (exempt(24), limited(25), false),
         ] {
             let chosen = longer(&for_service, &for_all);
             assert_eq!(

@@ -51,12 +51,17 @@ impl Program {
     /// Sends a packet that takes so many bytes on the wire; zero is as many as it has. False if it is dropped.
     pub fn send_long(&self, address: [u8; 4], wire_len: u32) -> bool {
         let frame = packet::ethernet(ETH_P_IP, &packet::ipv4(address.into(), 17, 0, &[0; 64]));
+        self.send_frame(&frame, wire_len)
+    }
+
+    /// Sends a frame that takes so many bytes on the wire; false if it is dropped.
+    pub fn send_frame(&self, frame: &[u8], wire_len: u32) -> bool {
         let skb = Skb {
             wire_len,
             ..Skb::default()
         };
         let options = TestRunOptions {
-            data_in: Some(&frame),
+            data_in: Some(frame),
             ctx_in: Some(skb.bytes()),
             repeat: 1,
             ..TestRunOptions::default()

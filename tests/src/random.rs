@@ -1,14 +1,42 @@
 //! Random policies and frames, drawn so that every outcome is frequent.
 
+mod config;
 mod frame;
 mod policy;
 
-use std::ops::Range;
+use std::{
+    env,
+    ops::Range,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 pub use self::{
+    config::Written,
     frame::{Sample, frame},
     policy::policy,
 };
+
+/// The seed that `SHAPER_SEED` gives, or another one each time. Printed, so that a failure can be had again.
+#[must_use]
+pub fn seed() -> u64 {
+    let seed = number("SHAPER_SEED").unwrap_or_else(fresh_seed);
+    println!("SHAPER_SEED={seed}");
+    seed
+}
+
+/// The number that an environment variable holds, if it is set.
+#[must_use]
+pub fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|error| panic!("{variable}={text}: {error}")),
+    )
+}
+
+fn fresh_seed() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() % (1 << 53)).unwrap()
+}
 
 /// A generator of numbers that depend on the seed alone (SplitMix64).
 #[derive(Clone, Debug)]

@@ -1,10 +1,5 @@
 //! Random frames under random policies: the program and the model agree on every one of them.
 
-use std::{
-    env,
-    time::{SystemTime, UNIX_EPOCH},
-};
-
 use shaper_common::outcome::{N_OUTCOMES, Outcome};
 use shaper_tests::{
     kernel::{DROP, Kernel, PASS, Settings, Skb},
@@ -12,9 +7,6 @@ use shaper_tests::{
     object, packet,
     random::{self, Random},
 };
-
-/// How many policies are tried. Each costs the kernel some grace periods.
-const N_POLICIES: u64 = 100;
 
 #[test]
 fn the_program_does_with_random_packets_what_the_model_does() {
@@ -54,16 +46,17 @@ fn policing_the_program_does_with_random_packets_what_the_model_does() {
 
 /// Sends random frames through program and model, and returns the totals of both.
 fn compare(settings: Settings, n_frames: u64) -> [u64; N_OUTCOMES as usize] {
-    let seed = number("SHAPER_SEED").unwrap_or_else(fresh_seed);
-    let n_frames = number("SHAPER_FRAMES").unwrap_or(n_frames);
-    println!("{n_frames} frames, SHAPER_SEED={seed}");
+    let seed = random::seed();
+    let n_frames = random::number("SHAPER_FRAMES").unwrap_or(n_frames);
+    let n_policies = if object::in_lab() { 100 } else { 1000 };
+    println!("{n_frames} frames under {n_policies} policies");
 
     let mut random = Random::new(seed);
     let mut kernel = Kernel::load(settings);
     let mut now_ns = 1 << 40;
     let mut model = Model::new(settings.police);
     for n_frame in 0..n_frames {
-        if n_frame.is_multiple_of(n_frames.div_ceil(N_POLICIES)) {
+        if n_frame.is_multiple_of(n_frames.div_ceil(n_policies)) {
             assert_same_counters(&kernel, &model, seed);
             if n_frame == 0 || random.one_in(4) {
                 let max_clients = 1 + random.below(60);
@@ -117,16 +110,4 @@ fn assert_same_counters(kernel: &Kernel, model: &Model, seed: u64) {
         );
     }
     assert_eq!(kernel.clients(), model.clients, "SHAPER_SEED={seed}");
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|error| panic!("{variable}={text}: {error}")),
-    )
-}
-
-fn fresh_seed() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() % (1 << 53)).unwrap()
 }

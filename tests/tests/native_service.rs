@@ -220,7 +220,7 @@ fn the_longer_prefix_counts_and_at_equal_length_the_service() {
 }
 
 #[test]
-fn exempt_beats_a_service_of_a_prefix_as_long_but_not_of_a_longer_one() {
+fn of_prefixes_as_long_a_service_beats_even_what_is_never_limited() {
     let net: IpAddr = "192.0.2.0".parse().unwrap();
     let mut policy = Policy {
         prefix4: vec![("192.0.2.0".parse().unwrap(), 24, exempt())],
@@ -229,7 +229,7 @@ fn exempt_beats_a_service_of_a_prefix_as_long_but_not_of_a_longer_one() {
     };
     for (len, expected) in [
         (23, Err(Outcome::Exempt)),
-        (24, Err(Outcome::Exempt)),
+        (24, Ok(1)),
         (25, Ok(1)),
     ] {
         policy.for_service = vec![(IMAP, net, len, rule(1))];
@@ -259,5 +259,7 @@ fn a_rule_for_all_the_rest_may_be_for_one_service() {
     assert_eq!(charged(&beside, &quic), Ok(1));
     assert_eq!(charged(&beside, &tcp4(443)), Ok(2));
     policy.any = Some(exempt());
-    assert_eq!(charged(&kernel(&policy), &quic), Err(Outcome::Exempt));
+    let beside = kernel(&policy);
+    assert_eq!(charged(&beside, &quic), Ok(1));
+    assert_eq!(charged(&beside, &tcp4(443)), Err(Outcome::Exempt));
 }

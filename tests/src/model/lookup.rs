@@ -65,7 +65,7 @@ impl Lookup {
         candidates
             .iter()
             .flatten()
-            .max_by_key(|(is_service, (len, rule))| (*len, rule.kind == kind::EXEMPT, *is_service))
+            .max_by_key(|(is_service, (len, _))| (*len, *is_service))
             .map_or(Err(Outcome::Unlimited), |(_, (_, rule))| unless_exempt(rule))
     }
 }

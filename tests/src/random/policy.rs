@@ -34,13 +34,13 @@ pub fn policy(random: &mut Random) -> Policy {
             .collect(),
         prefix4: (0..random.below(8))
             .map(|_| {
-                let (prefix, len) = prefix4(random);
+                let (prefix, len) = any_prefix4(random);
                 (prefix, len, rule(random))
             })
             .collect(),
         prefix6: (0..random.below(8))
             .map(|_| {
-                let (prefix, len) = prefix6(random);
+                let (prefix, len) = any_prefix6(random);
                 (prefix, len, rule(random))
             })
             .collect(),
@@ -82,11 +82,11 @@ fn for_service(random: &mut Random, rule: impl Fn(&mut Random) -> Rule) -> (u32,
         0 => (IpAddr::V4(near4(random)), 32),
         1 => (IpAddr::V6(near6(random)), 128),
         2 => {
-            let (prefix, len) = prefix4(random);
+            let (prefix, len) = any_prefix4(random);
             (IpAddr::V4(prefix), len)
         }
         _ => {
-            let (prefix, len) = prefix6(random);
+            let (prefix, len) = any_prefix6(random);
             (IpAddr::V6(prefix), len)
         }
     };
@@ -158,14 +158,24 @@ pub(super) fn near6(random: &mut Random) -> Ipv6Addr {
     )
 }
 
-fn prefix4(random: &mut Random) -> (Ipv4Addr, u32) {
+fn any_prefix4(random: &mut Random) -> (Ipv4Addr, u32) {
     let prefix_len = random.below32(33);
-    let mask = u32::MAX.checked_shl(32 - prefix_len).unwrap_or(0);
-    (Ipv4Addr::from(u32::from(near4(random)) & mask), prefix_len)
+    (prefix4(near4(random), prefix_len), prefix_len)
 }
 
-fn prefix6(random: &mut Random) -> (Ipv6Addr, u32) {
+fn any_prefix6(random: &mut Random) -> (Ipv6Addr, u32) {
     let prefix_len = random.below32(129);
+    (prefix6(near6(random), prefix_len), prefix_len)
+}
+
+/// The first address of a prefix.
+pub(super) fn prefix4(address: Ipv4Addr, prefix_len: u32) -> Ipv4Addr {
+    let mask = u32::MAX.checked_shl(32 - prefix_len).unwrap_or(0);
+    Ipv4Addr::from(u32::from(address) & mask)
+}
+
+/// The first address of a prefix.
+pub(super) fn prefix6(address: Ipv6Addr, prefix_len: u32) -> Ipv6Addr {
     let mask = u128::MAX.checked_shl(128 - prefix_len).unwrap_or(0);
-    (Ipv6Addr::from(u128::from(near6(random)) & mask), prefix_len)
+    Ipv6Addr::from(u128::from(address) & mask)
 }
