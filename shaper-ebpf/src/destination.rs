@@ -1,7 +1,7 @@
 //! From a packet to its destination address.
 //!
 //! `skb->protocol` says what to look for. On an Ethernet device the header is read directly; where it does not
-//! stand right behind the link header, or is not linear, two slower ways follow. Each checks the version.
+//! stand right behind the link header, has options or is not linear, two slower ways follow. Each checks the version.
 
 use aya_ebpf::{Global, bindings::__sk_buff};
 use shaper_common::{
@@ -68,7 +68,7 @@ pub(crate) fn protocol(skb: Skb) -> Protocol {
     }
 }
 
-/// A base header that stands right behind an Ethernet header, and its destination. Four more bytes are there.
+/// A base header that stands right behind an Ethernet header, and its destination. Four bytes of payload follow.
 #[inline(always)]
 pub(crate) fn direct<T: Family>(skb: Skb) -> Option<(T, Linear)> {
     // A number the compiler knows: loaders without CAP_PERFMON may not add any other to a packet's address.
@@ -77,7 +77,7 @@ pub(crate) fn direct<T: Family>(skb: Skb) -> Option<(T, Linear)> {
     }
     let header = skb.linear(ETH_HEADER_LEN, (T::HEADER_LEN + PAYLOAD_LEN) as usize)?;
     // SAFETY: it was just looked that they are there.
-    unsafe { (version(header.byte::<0>()) == T::VERSION).then(|| (T::read(header), header)) }
+    unsafe { T::is_plain(header.byte::<0>()).then(|| (T::read(header), header)) }
 }
 
 /// Whether the packet starts with a tag; its network header may stand there instead of at the IP header.
@@ -115,17 +115,17 @@ pub(crate) extern "C" fn shaper_search(skb: *mut __sk_buff, to: *mut Found) -> u
         return behind_tags(skb, to);
     }
     let protocol = skb.protocol();
+    // First where any byte is found: of a frame that is bridged, few may be linear, or none.
+    if let Some(offset) = link_header_len() {
+        let found = load(skb, Origin::Data, offset, protocol, to);
+        if found != UNPARSABLE {
+            return found;
+        }
+    }
     // Tunnels have no link header, or one that is only half there: their network header is right.
     let found = load(skb, Origin::NetworkHeader, 0, protocol, to);
-    if found != UNPARSABLE {
-        to.offset = AT_NETWORK_HEADER;
-        return found;
-    }
-    // A frame that is bridged may be kept elsewhere than in linear bytes.
-    match link_header_len() {
-        Some(offset) => load(skb, Origin::Data, offset, protocol, to),
-        None => UNPARSABLE,
-    }
+    to.offset = AT_NETWORK_HEADER;
+    found
 }
 
 /// Looks behind one or two tags. Not by the network header, which may stand at the first tag: the tag's first

@@ -6,7 +6,7 @@ use shaper_common::{
     filter,
     header::{
         self, IPV4_DESTINATION, IPV4_HEADER_LEN, IPV6_DESTINATION, IPV6_HEADER_LEN, is_link_control_v4,
-        is_link_control_v6,
+        is_link_control_v6, version,
     },
     port::{has_ports, index, is_later_fragment_v4},
     rule::{Key4, Key6, PREFIX4_FIXED_BITS, PREFIX6_FIXED_BITS, PrefixData4, PrefixData6, Rule, feature},
@@ -15,6 +15,7 @@ use shaper_common::{
 use crate::{
     lookup::{Lookup, inner},
     maps::{EXACT4, EXACT6, PREFIX4, PREFIX6},
+    service::NO_PORT,
     skb::Linear,
 };
 
@@ -25,10 +26,11 @@ const NO_OPTIONS: u8 = 0x45;
 pub(crate) trait Family: Copy {
     /// Of the tables: exact destinations, then prefixes.
     const FEATURES: [u32; 2];
-    /// The version in a header's first byte.
-    const VERSION: u8;
     /// Bytes of a base header.
     const HEADER_LEN: u32;
+
+    /// Whether a header that starts with this byte is of this family, and a payload stands right behind its base.
+    fn is_plain(first: u8) -> bool;
 
     /// The destination in a base header.
     ///
@@ -44,7 +46,7 @@ pub(crate) trait Family: Copy {
     /// As for [`read`](Self::read).
     unsafe fn is_control(header: Linear) -> bool;
 
-    /// Index of the server's own port, if it stands right behind the base header.
+    /// Index of the server's own port or [`NO_PORT`]; `None` if it may stand further behind than the base header.
     ///
     /// # Safety
     ///
@@ -90,8 +92,12 @@ pub(crate) struct V6(pub(crate) [u32; 4]);
 
 impl Family for V4 {
     const FEATURES: [u32; 2] = [feature::EXACT4, feature::PREFIX4];
-    const VERSION: u8 = 4;
     const HEADER_LEN: u32 = IPV4_HEADER_LEN;
+
+    #[inline(always)]
+    fn is_plain(first: u8) -> bool {
+        first == NO_OPTIONS
+    }
 
     #[inline(always)]
     unsafe fn read(header: Linear) -> Self {
@@ -102,29 +108,24 @@ impl Family for V4 {
     #[inline(always)]
     unsafe fn is_control(header: Linear) -> bool {
         // SAFETY: promised by the caller.
-        let (first, protocol, payload) = unsafe {
-            (
-                header.byte::<0>(),
-                header.byte::<9>(),
-                header.word::<{ IPV4_HEADER_LEN as usize }>(),
-            )
-        };
-        is_link_control_v4(protocol, payload.to_ne_bytes()) && first == NO_OPTIONS
+        let (protocol, payload) =
+            unsafe { (header.byte::<9>(), header.word::<{ IPV4_HEADER_LEN as usize }>()) };
+        is_link_control_v4(protocol, payload.to_ne_bytes())
     }
 
     #[inline(always)]
     unsafe fn near_port(header: Linear) -> Option<u32> {
         // SAFETY: promised by the caller.
-        let (first, fragment, protocol, ports) = unsafe {
+        let (fragment, protocol, ports) = unsafe {
             (
-                header.byte::<0>(),
                 [header.byte::<6>(), header.byte::<7>()],
                 header.byte::<9>(),
                 header.word::<{ IPV4_HEADER_LEN as usize }>().to_ne_bytes(),
             )
         };
-        if first != NO_OPTIONS || is_later_fragment_v4(fragment) || !has_ports(protocol) {
-            return None;
+        // Nothing else can stand in between: without ports here, there are none.
+        if is_later_fragment_v4(fragment) || !has_ports(protocol) {
+            return Some(NO_PORT);
         }
         Some(index(protocol, [ports[0], ports[1]]))
     }
@@ -166,8 +167,12 @@ impl Family for V4 {
 
 impl Family for V6 {
     const FEATURES: [u32; 2] = [feature::EXACT6, feature::PREFIX6];
-    const VERSION: u8 = 6;
     const HEADER_LEN: u32 = IPV6_HEADER_LEN;
+
+    #[inline(always)]
+    fn is_plain(first: u8) -> bool {
+        version(first) == 6
+    }
 
     #[inline(always)]
     unsafe fn read(header: Linear) -> Self {

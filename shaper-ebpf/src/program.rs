@@ -14,7 +14,7 @@ use shaper_common::{
 use crate::{
     charge::{Charged, NO_OTHERS, Others},
     classify::{EVERY_SERVICE, glance, rule},
-    clients, count,
+    clients, control, count,
     destination::{self, Found, Protocol, direct},
     family::{Address, Family, V4, V6},
     limit::limit,
@@ -59,7 +59,7 @@ fn decide(skb: Skb) -> Result<u32, Outcome> {
         Protocol::Tagged => {}
         Protocol::Other => return Err(Outcome::NotIp),
     }
-    Ok(shaper_far(skb.raw(), policy.raw()))
+    Ok(far(skb, policy))
 }
 
 /// The way of a packet whose IP header stands where most do.
@@ -88,13 +88,10 @@ fn near<T: Family>(skb: Skb, policy: Policy, address: T, header: Linear) -> Resu
     Ok(limit(skb, own, NO_OTHERS, wire::len(skb)) as u32)
 }
 
-/// The way of all others. What keeps the link alive is not among them.
-///
-/// Visible from outside, as is what follows: the kernel verifies it once, and not for each way to it.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".text")]
-#[inline(never)]
-extern "C" fn shaper_far(skb: *mut __sk_buff, policy: u32) -> u32 {
+/// The way of all others.
+#[inline(always)]
+fn far(skb: Skb, policy: Policy) -> u32 {
+    let (skb, policy) = (skb.raw(), policy.raw());
     lend(&Found::default(), |found| {
         match destination::shaper_search(skb, found) {
             destination::FOUND_V4 => shaper_far4(skb, policy, found),
@@ -105,22 +102,23 @@ extern "C" fn shaper_far(skb: *mut __sk_buff, policy: u32) -> u32 {
     })
 }
 
+/// Visible from outside, as is what follows: the kernel verifies it once, and not for each way to it.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text")]
 #[inline(never)]
 extern "C" fn shaper_far4(skb: *mut __sk_buff, policy: u32, found: *const Found) -> u32 {
-    far(skb, policy, found, |words| V4(words[0]))
+    far_of(skb, policy, found, |words| V4(words[0]))
 }
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text")]
 #[inline(never)]
 extern "C" fn shaper_far6(skb: *mut __sk_buff, policy: u32, found: *const Found) -> u32 {
-    far(skb, policy, found, V6)
+    far_of(skb, policy, found, V6)
 }
 
 #[inline(always)]
-fn far<T: Family>(
+fn far_of<T: Family>(
     skb: *mut __sk_buff,
     policy: u32,
     found: *const Found,
@@ -143,6 +141,9 @@ fn limit_far<T: Family>(skb: Skb, policy: Policy, address: T, offset: u32) -> Re
         EVERY_SERVICE
     };
     let rule = rule(address, policy, service, may_be_exact)?;
+    if control::is_control(skb, offset) {
+        return Err(Outcome::NeverLimited);
+    }
     Ok(special(skb, policy, rule, address))
 }
 

@@ -16,23 +16,23 @@ use crate::{
 };
 
 /// Port index of a packet that has no ports.
-const NONE: u32 = u32::MAX;
+pub(crate) const NO_PORT: u32 = u32::MAX;
 
-/// Number of the service that a packet comes from; zero if it has none. `near` is its port's index, if that stands in
-/// an ordinary place, `offset` where its IP header starts.
+/// Number of the service that a packet comes from; zero if it has none. `near` is its port's index or
+/// [`NO_PORT`], if an ordinary place tells, `offset` where its IP header starts.
 #[inline(always)]
 pub(crate) fn of(skb: Skb, policy: Policy, near: Option<u32>, offset: u32) -> u32 {
     let index = match near {
         Some(index) => index,
         None => shaper_port(skb.raw(), offset),
     };
-    if index == NONE {
+    if index == NO_PORT {
         return EVERY_SERVICE;
     }
     policy.service(index)
 }
 
-/// The port's index, wherever it is, or [`NONE`]. `offset` is where the IP header stands.
+/// The port's index, wherever it is, or [`NO_PORT`]. `offset` is where the IP header stands.
 ///
 /// Visible from outside: the kernel verifies it once, and not for each way to it.
 #[unsafe(no_mangle)]
@@ -45,7 +45,7 @@ extern "C" fn shaper_port(skb: *mut __sk_buff, offset: u32) -> u32 {
     } else {
         walk(skb, Origin::Data, offset)
     };
-    index.unwrap_or(NONE)
+    index.unwrap_or(NO_PORT)
 }
 
 #[inline(always)]

@@ -129,6 +129,23 @@ pub fn link_control(destination: IpAddr, ecn: u8) -> Vec<u8> {
     }
 }
 
+/// An untagged IPv4 frame without options, with `n_words` words of options.
+///
+/// # Panics
+///
+/// If it holds something else.
+#[must_use]
+pub fn with_options(frame: &[u8], n_words: u8) -> Vec<u8> {
+    assert_eq!(frame[ETH_LEN], 0x45);
+    let (header, payload) = frame[ETH_LEN..].split_at(20);
+    let options = vec![1; usize::from(n_words) * 4];
+    let mut packet = [header, &options, payload].concat();
+    packet[0] += n_words;
+    let checksum = header_checksum(&packet);
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    ethernet(0x0800, &packet)
+}
+
 /// ECN bits of an untagged Ethernet frame.
 ///
 /// # Panics

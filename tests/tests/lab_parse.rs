@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use shaper_tests::lab::{DOWNLINK, Lab, UPLINK};
+use shaper_tests::lab::{DOWNLINK, Lab, UPLINK, client, client6};
+use shaper_tests::packet;
 use shaper_tests::shaper::Shaper;
-use shaper_tests::traffic::frames::{FrameSocket, tagged, tun};
+use shaper_tests::traffic::frames::{FrameSocket, Machine, tagged, tun};
 use shaper_tests::traffic::{Options, Socket};
 
 /// Packets that are sent to each destination.
@@ -178,6 +179,69 @@ fn the_destination_is_found_behind_tags_that_an_application_writes() {
         };
         socket.send(&tagged(tags, destination)).unwrap();
     });
+}
+
+/// A frame of UDP from port 143 that is longer than a page.
+fn long_frame(destination: IpAddr) -> Vec<u8> {
+    let datagram = packet::udp_from(143, 9, &[0; 5000]);
+    match destination {
+        IpAddr::V4(address) => packet::ethernet(0x0800, &packet::ipv4(address, 17, 0, &datagram)),
+        IpAddr::V6(address) => packet::ethernet(0x86dd, &packet::ipv6(address, 17, 0, &datagram)),
+    }
+}
+
+/// Bytes before the transport header.
+fn n_headers(destination: IpAddr) -> u16 {
+    if destination.is_ipv4() { 34 } else { 54 }
+}
+
+#[test]
+fn destination_and_port_are_found_however_few_bytes_of_a_bridged_frame_are_linear() {
+    let lab = Lab::new();
+    let mut machine = Machine::new(&lab.server, "tap0");
+    let devices = ["bridge1", "tap0", UPLINK];
+    lab.clients.ip([format!("link set {DOWNLINK} mtu 9000")]);
+    lab.server.ip(["link add bridge1 type bridge"]);
+    lab.server
+        .ip(["tap0", UPLINK].map(|device| format!("link set {device} master bridge1")));
+    lab.server
+        .ip(devices.map(|device| format!("link set {device} mtu 9000 up")));
+    let shaper = Shaper::up(&lab.server, UPLINK);
+    let sent = || -> u64 {
+        let snapshot = shaper.snapshot();
+        snapshot
+            .entries
+            .iter()
+            .map(|entry| entry.bucket.sent_packets)
+            .sum()
+    };
+    let destinations = [client(7), client6(7)];
+    for destination in destinations {
+        shaper.set(destination, "1gbit", &["--temporary", "--service", "udp:143"]);
+    }
+    let mut expected = 0;
+    for destination in destinations {
+        // The link header alone; the first byte of IP; all of IP; half of a port; all headers.
+        let n_headers = n_headers(destination);
+        for n_linear in [14, 15, n_headers, n_headers + 1, n_headers + 8] {
+            machine.send(&long_frame(destination), n_linear).unwrap();
+            expected += 1;
+            assert_eq!(sent(), expected, "{destination}, {n_linear} bytes linear");
+        }
+    }
+    // What keeps the link alive is known just so, and never limited.
+    for destination in destinations {
+        shaper.set(destination, "1gbit", &["--temporary"]);
+        let control = [packet::link_control(destination, 0), vec![0; 5000]].concat();
+        machine.send(&control, 14).unwrap();
+        assert_eq!(sent(), expected, "{destination}");
+        let mut other = long_frame(destination);
+        // From another port, so that no rule for a service counts.
+        other[usize::from(n_headers(destination)) + 1] = 144;
+        machine.send(&other, 14).unwrap();
+        expected += 1;
+        assert_eq!(sent(), expected, "{destination}");
+    }
 }
 
 #[test]

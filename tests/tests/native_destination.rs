@@ -187,6 +187,31 @@ fn what_keeps_the_link_alive_is_never_limited() {
             Outcome::NeverLimited
         );
     }
+    // Wherever its header stands.
+    let without_link_header = self::kernel(NO_LINK_HEADER);
+    for address in [IpAddr::V4(V4), IpAddr::V6(V6)] {
+        for (frame, is_control) in [
+            (packet::link_control(address, 0), true),
+            (packet::udp_to(address, 20), false),
+        ] {
+            let once = packet::tagged(VLAN, 0x6005, &frame);
+            let twice = packet::tagged(QINQ, 5, &once);
+            for (kernel, frame) in [
+                (&kernel, &once),
+                (&kernel, &twice),
+                (&without_link_header, &frame),
+            ] {
+                let is_unlimited = outcome(kernel, frame) == Outcome::NeverLimited;
+                assert_eq!(is_unlimited, is_control, "{frame:02x?}");
+            }
+        }
+    }
+    for n_words in [1, 10] {
+        let dhcp = packet::with_options(&packet::link_control(IpAddr::V4(V4), 0), n_words);
+        assert_eq!(outcome(&kernel, &dhcp), Outcome::NeverLimited, "{n_words}");
+        let other = packet::with_options(&packet::udp_to(IpAddr::V4(V4), 20), n_words);
+        assert_found(&kernel, &other, 4);
+    }
     // A neighbour's answer that was routed is none.
     let mut routed = packet::link_control(IpAddr::V6(V6), 0);
     routed[14 + 7] = 254;

@@ -227,11 +227,7 @@ fn of_prefixes_as_long_a_service_beats_even_what_is_never_limited() {
         ports: ports(),
         ..Policy::default()
     };
-    for (len, expected) in [
-        (23, Err(Outcome::Exempt)),
-        (24, Ok(1)),
-        (25, Ok(1)),
-    ] {
+    for (len, expected) in [(23, Err(Outcome::Exempt)), (24, Ok(1)), (25, Ok(1))] {
         policy.for_service = vec![(IMAP, net, len, rule(1))];
         assert_eq!(charged(&kernel(&policy), &tcp4(143)), expected, "{len}");
     }

@@ -29,7 +29,12 @@ pub fn frame(random: &mut Random, policy: &Policy, now_ns: u64) -> Sample {
     let ecn = u8::try_from(random.below(4)).unwrap();
     let is_link_control = random.one_in(20);
     let (frame, port) = if is_link_control {
-        (packet::link_control(destination, ecn), None)
+        let frame = packet::link_control(destination, ecn);
+        if destination.is_ipv4() && random.one_in(3) {
+            (packet::with_options(&frame, random.byte() % 11), None)
+        } else {
+            (frame, None)
+        }
     } else {
         ip(random, destination, ecn)
     };
@@ -152,7 +157,6 @@ fn tag(random: &mut Random, sample: &mut Sample) {
         sample.frame = packet::tagged(random.pick(&[0x8100, 0x88a8]), control, &sample.frame);
     }
     if n_tags > 0 {
-        sample.packet.is_link_control = false;
         sample.packet.is_ect = false;
         sample.packet.is_stampable = false;
     }

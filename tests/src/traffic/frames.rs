@@ -1,6 +1,7 @@
 //! Frames as an application may put them together itself, and devices that have none.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
@@ -58,5 +59,28 @@ pub fn tagged(tags: &[(u16, u16)], destination: IpAddr) -> Vec<u8> {
 /// Opens the tun device `name` of a host, made if need be. It has a carrier as long as this is held.
 #[must_use]
 pub fn tun(host: &Host, name: &str) -> OwnedFd {
-    host.run(|| sys::tun(name)).expect("root may make devices")
+    host.run(|| sys::tun(name, libc::IFF_TUN))
+        .expect("root may make devices")
+}
+
+/// What a virtual machine sends through the tap device of a host.
+#[derive(Debug)]
+pub struct Machine(File);
+
+impl Machine {
+    /// Makes the device `name`.
+    #[must_use]
+    pub fn new(host: &Host, name: &str) -> Self {
+        let tap = host.run(|| sys::tun(name, libc::IFF_TAP | libc::IFF_VNET_HDR));
+        Self(tap.expect("root may make devices").into())
+    }
+
+    /// Sends one frame. If it is longer than a page, the host keeps only its first `n_linear` bytes linear: as many as
+    /// the machine says are headers.
+    pub fn send(&mut self, frame: &[u8], n_linear: u16) -> io::Result<()> {
+        // `struct virtio_net_hdr`: flags, kind of segmentation, bytes of headers, and what a frame without has not.
+        let [low, high] = n_linear.to_ne_bytes();
+        let header = [0, 0, low, high, 0, 0, 0, 0, 0, 0];
+        self.0.write_all(&[&header, frame].concat())
+    }
 }

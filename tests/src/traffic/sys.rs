@@ -149,8 +149,8 @@ fn link_address(name: &str, protocol: u16) -> io::Result<libc::sockaddr_ll> {
     Ok(address)
 }
 
-/// Opens the point-to-point device `name` and makes it if need be; it has a carrier as long as this is open.
-pub(crate) fn tun(name: &str) -> io::Result<OwnedFd> {
+/// Opens the tun or tap device `name`, as `flags` say, and makes it if need be; it has a carrier as long as this is open.
+pub(crate) fn tun(name: &str, flags: i32) -> io::Result<OwnedFd> {
     /// `TUNSETIFF`.
     const SET_INTERFACE: u64 = 0x4004_54ca;
     let tun = std::fs::OpenOptions::new()
@@ -166,7 +166,7 @@ pub(crate) fn tun(name: &str) -> io::Result<OwnedFd> {
     {
         *to = from.cast_signed();
     }
-    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_TUN | libc::IFF_NO_PI).expect("flags have 16 bits");
+    request.ifr_ifru.ifru_flags = i16::try_from(flags | libc::IFF_NO_PI).expect("flags have 16 bits");
     // SAFETY: the request outlives the call and is what this command takes.
     checked(unsafe { libc::ioctl(tun.as_raw_fd(), SET_INTERFACE, &raw const request) })?;
     Ok(tun.into())
