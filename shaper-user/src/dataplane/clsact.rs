@@ -72,6 +72,11 @@ fn parse(answer: &Answer) -> Option<Filter> {
 }
 
 fn list(netlink: &mut Netlink, ifindex: u32, parent: u32) -> Result<Vec<Filter>, DataplaneError> {
+    let answers = dump(netlink, ifindex, parent)?;
+    Ok(answers.iter().filter_map(parse).collect())
+}
+
+fn dump(netlink: &mut Netlink, ifindex: u32, parent: u32) -> Result<Vec<Answer>, DataplaneError> {
     let header = Place {
         ifindex,
         parent,
@@ -79,11 +84,16 @@ fn list(netlink: &mut Netlink, ifindex: u32, parent: u32) -> Result<Vec<Filter>,
     }
     .header(0);
     match netlink.dump(&Request::new(RTM_GETTFILTER, 0, &header)) {
-        Ok(answers) => Ok(answers.iter().filter_map(parse).collect()),
-        // There is no clsact.
+        Ok(answers) => Ok(answers),
+        // There is no such qdisc.
         Err(refusal) if matches!(refusal.number(), Some(libc::EINVAL | libc::ENOENT)) => Ok(Vec::new()),
         Err(refusal) => Err(refusal.into_error("list the clsact filters")),
     }
+}
+
+/// Whether a qdisc other than clsact has filters.
+pub(super) fn has_filters(netlink: &mut Netlink, ifindex: u32, handle: u32) -> Result<bool, DataplaneError> {
+    Ok(!dump(netlink, ifindex, handle)?.is_empty())
 }
 
 /// The filters on the egress side, in the order in which they run.

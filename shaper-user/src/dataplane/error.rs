@@ -65,12 +65,12 @@ pub enum DataplaneError {
         device: String,
     },
     /// A qdisc that could not be put back.
-    #[error(
-        "`{device}` has a root qdisc of its own, {kind} {handle}, that shaper could not put back as it is"
-    )]
+    #[error("`{device}` has a qdisc of its own, {kind} {handle}, that shaper could not put back as it is")]
     ForeignQdisc {
         /// On which device.
         device: String,
+        /// Where, as tc writes it.
+        place: String,
         /// Its kind.
         kind: String,
         /// Its handle as tc writes it.
@@ -91,6 +91,12 @@ pub enum DataplaneError {
         interface: String,
         /// The one above or below it.
         other: String,
+    },
+    /// No place for our program.
+    #[error("the hook of `{interface}` is full: the kernel takes no more programs there")]
+    FullHook {
+        /// On which interface.
+        interface: String,
     },
     /// No place for our filter.
     #[error("the clsact filter of priority {priority} on `{interface}` is not shaper's: {problem}")]
@@ -188,6 +194,7 @@ impl DataplaneError {
             Self::ForeignQdisc { .. } => "foreign_qdisc",
             Self::FqOptions { .. } => "fq_options",
             Self::SamePath { .. } => "same_path",
+            Self::FullHook { .. } => "full_hook",
             Self::ForeignFilter { .. } => "foreign_filter",
             Self::TooManyRules { .. } => "too_many_rules",
             Self::TooManyClients { .. } => "too_many_clients",
@@ -231,8 +238,11 @@ impl DataplaneError {
                  the interface drop instead of delay: enforcement = \"police\" in its section of the configuration"
                     .into()
             }
-            Self::ForeignQdisc { device, .. } => format!("take it away first: `tc qdisc del dev {device} root`"),
+            Self::ForeignQdisc { device, place, .. } => format!("take it away first: `tc qdisc del dev {device} {place}`"),
             Self::SamePath { other, .. } => format!("attach to one of the two only; `shaper down` lets go of `{other}`"),
+            Self::FullHook { interface } => format!(
+                "`bpftool net show dev {interface}` lists them; whose they are must take one away"
+            ),
             Self::ForeignFilter { interface, priority, .. } => format!(
                 "see `tc filter show dev {interface} egress`; shaper needs priority {priority} for itself"
             ),

@@ -1,5 +1,6 @@
 //! `fq` on the devices that hold the packets: remembered, put in place, verified, and taken back.
 
+use super::clsact;
 use super::coverage::coverage;
 use super::device::Device;
 use super::error::DataplaneError;
@@ -43,7 +44,9 @@ pub(super) fn plan(
         .iter()
         .map(|device| {
             let needed = needed(needs, device);
-            let plan = holding::plan(device, &of_device(&qdiscs, device.ifindex), &needed)?;
+            let mut qdiscs = of_device(&qdiscs, device.ifindex);
+            ask_for_filters(netlink, &mut qdiscs)?;
+            let plan = holding::plan(device, &qdiscs, &needed)?;
             Ok(Holding {
                 device: (*device).clone(),
                 needed,
@@ -51,6 +54,18 @@ pub(super) fn plan(
             })
         })
         .collect()
+}
+
+/// Finds out which of the qdiscs of a device that would be replaced have filters.
+fn ask_for_filters(netlink: &mut Netlink, qdiscs: &mut [Qdisc]) -> Result<(), DataplaneError> {
+    let is_replaced: Vec<bool> = qdiscs
+        .iter()
+        .map(|qdisc| holding::is_replaced(qdisc, qdiscs))
+        .collect();
+    for (qdisc, _) in qdiscs.iter_mut().zip(is_replaced).filter(|(_, is)| *is) {
+        qdisc.has_filters = clsact::has_filters(netlink, qdisc.ifindex, qdisc.handle)?;
+    }
+    Ok(())
 }
 
 impl Holding {

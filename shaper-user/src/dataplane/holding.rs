@@ -8,7 +8,7 @@ use super::again;
 use super::device::Device;
 use super::error::DataplaneError;
 use super::fq::FqOptions;
-use super::qdisc::{Place, Qdisc, ROOT, handle_text};
+use super::qdisc::{Place, Qdisc, ROOT, handle_text, place_text};
 use crate::store::{Deserialize, Serialize};
 
 /// Handle of a root qdisc of ours.
@@ -105,26 +105,36 @@ pub(super) fn plan(device: &Device, qdiscs: &[Qdisc], needed: &FqOptions) -> Res
         plan.change(root, needed, !is_our_root(root));
     } else if root.kind == "mq" && root.handle != 0 {
         for queue in 1..=device.n_tx_queues {
-            plan.leaf(device, qdiscs, root, queue, needed);
+            plan.leaf(device, qdiscs, root, queue, needed)?;
         }
-    } else if root.handle == 0 || is_restorable(root, qdiscs) {
+    } else {
+        refuse_to_lose(device, root, qdiscs)?;
         plan.before.push(root.into());
         plan.take_over(device, needed);
-    } else {
-        return Err(DataplaneError::ForeignQdisc {
-            device: device.name.clone(),
-            kind: root.kind.clone(),
-            handle: handle_text(root.handle),
-        });
     }
     Ok(plan)
 }
 
-fn is_restorable(root: &Qdisc, qdiscs: &[Qdisc]) -> bool {
-    let has_children = qdiscs
-        .iter()
-        .any(|qdisc| qdisc.parent != ROOT && qdisc.parent >> 16 == root.handle >> 16);
-    RESTORABLE.contains(&root.kind.as_str()) && !has_children
+/// Whether a plan for these qdiscs replaces `qdisc`.
+pub(super) fn is_replaced(qdisc: &Qdisc, qdiscs: &[Qdisc]) -> bool {
+    let is_root_kept = root(qdiscs).is_some_and(|root| root.kind == "mq" && root.handle != 0);
+    let is_kept = qdisc.handle != 0 && (qdisc.kind == "fq" || qdisc.kind == "mq");
+    (qdisc.parent == ROOT || is_root_kept) && !is_kept
+}
+
+/// Refuses to replace what would not come back as it is. What has no handle the kernel has made, and makes again.
+fn refuse_to_lose(device: &Device, qdisc: &Qdisc, qdiscs: &[Qdisc]) -> Result<(), DataplaneError> {
+    let is_child = |other: &Qdisc| other.parent != ROOT && other.parent >> 16 == qdisc.handle >> 16;
+    let is_made_again = RESTORABLE.contains(&qdisc.kind.as_str()) && !qdiscs.iter().any(is_child);
+    if !qdisc.has_filters && !qdisc.has_size_table && (qdisc.handle == 0 || is_made_again) {
+        return Ok(());
+    }
+    Err(DataplaneError::ForeignQdisc {
+        device: device.name.clone(),
+        place: place_text(qdisc.parent),
+        kind: qdisc.kind.clone(),
+        handle: handle_text(qdisc.handle),
+    })
 }
 
 impl Plan {
@@ -159,7 +169,14 @@ impl Plan {
     }
 
     /// `fq` on one queue of an `mq` that is there.
-    fn leaf(&mut self, device: &Device, qdiscs: &[Qdisc], root: &Qdisc, queue: u32, needed: &FqOptions) {
+    fn leaf(
+        &mut self,
+        device: &Device,
+        qdiscs: &[Qdisc],
+        root: &Qdisc,
+        queue: u32,
+        needed: &FqOptions,
+    ) -> Result<(), DataplaneError> {
         let parent = root.handle & 0xffff_0000 | queue;
         let leaf = qdiscs.iter().find(|qdisc| qdisc.parent == parent);
         let is_foreign = !is_our_root(root);
@@ -169,6 +186,7 @@ impl Plan {
             }
             _ => {
                 if let Some(leaf) = leaf.filter(|_| is_foreign) {
+                    refuse_to_lose(device, leaf, qdiscs)?;
                     self.before.push(leaf.into());
                 }
                 let place = Place {
@@ -179,6 +197,7 @@ impl Plan {
                 self.graft(place, "fq", needed.encode());
             }
         }
+        Ok(())
     }
 
     fn change(&mut self, fq: &Qdisc, needed: &FqOptions, is_remembered: bool) {

@@ -195,6 +195,41 @@ fn classes_of_somebody_else_are_not_touched() {
 }
 
 #[test]
+fn filters_and_size_tables_of_somebody_else_are_not_lost() {
+    let filters = |qdisc| Qdisc {
+        has_filters: true,
+        ..qdisc
+    };
+    let size_table = |qdisc| Qdisc {
+        has_size_table: true,
+        ..qdisc
+    };
+    let mq = qdisc(ROOT, 0x1_0000, "mq");
+    for (found, hint) in [
+        (vec![filters(qdisc(ROOT, 0x7_0000, "fq_codel"))], "root"),
+        // The kernel's own default takes filters, too.
+        (vec![filters(qdisc(ROOT, 0, "fq_codel"))], "root"),
+        (vec![size_table(qdisc(ROOT, 0x7_0000, "pfifo"))], "root"),
+        (
+            vec![mq.clone(), filters(qdisc(0x1_0002, 0x7_0000, "sfq"))],
+            "parent 1:2",
+        ),
+        (vec![mq.clone(), qdisc(0x1_0001, 0x7_0000, "htb")], "parent 1:1"),
+    ] {
+        let error = plan(&device(2), &found, &needed()).unwrap_err();
+        assert_eq!(error.code(), "foreign_qdisc");
+        let hint = format!("`tc qdisc del dev eth0 {hint}`");
+        assert!(error.hint().unwrap().contains(&hint), "{found:?}");
+    }
+    // What stays where it is loses nothing.
+    let fq = Qdisc {
+        options: needed().encode(),
+        ..filters(size_table(qdisc(ROOT, 0x1_0000, "fq")))
+    };
+    assert_eq!(plan_of(1, &[fq]), Plan::default());
+}
+
+#[test]
 fn what_was_replaced_since_is_left_alone() {
     let plan = plan_of(1, &[qdisc(ROOT, 0, "fq_codel")]);
     let replaced = [qdisc(ROOT, 0x8005_0000, "cake")];

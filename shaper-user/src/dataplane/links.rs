@@ -106,8 +106,13 @@ fn attach_tcx(pins: &Pins, device: &Device, program: BorrowedFd<'_>) -> Result<O
             pins.put(&name, link.as_fd())?;
             Ok(Some(true))
         }
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(None),
-        Err(error) => Err(refused(error)),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EINVAL) => Ok(None),
+            Some(libc::ERANGE) => Err(DataplaneError::FullHook {
+                interface: device.name.clone(),
+            }),
+            _ => Err(refused(error)),
+        },
     }
 }
 

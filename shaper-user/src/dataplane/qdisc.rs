@@ -13,6 +13,7 @@ const RTM_GETQDISC: u16 = 38;
 pub(super) const TCA_KIND: u16 = 1;
 pub(super) const TCA_OPTIONS: u16 = 2;
 const TCA_STATS2: u16 = 7;
+const TCA_STAB: u16 = 8;
 const TCA_DUMP_INVISIBLE: u16 = 10;
 const TCA_STATS_APP: u16 = 4;
 
@@ -36,6 +37,10 @@ pub(super) struct Qdisc {
     pub(super) options: Vec<u8>,
     /// The kind's own counters.
     pub(super) counters: Vec<u8>,
+    /// Whether a size table says how long packets count.
+    pub(super) has_size_table: bool,
+    /// Whether filters tell its packets apart: asked for where it matters.
+    pub(super) has_filters: bool,
 }
 
 /// Where a qdisc goes.
@@ -139,11 +144,20 @@ fn parse(answer: &Answer) -> Option<Qdisc> {
         match kind {
             TCA_KIND => qdisc.kind = text_of(value),
             TCA_OPTIONS => qdisc.options = value.to_vec(),
+            TCA_STAB => qdisc.has_size_table = true,
             TCA_STATS2 => qdisc.counters = attribute(value, TCA_STATS_APP).unwrap_or_default().to_vec(),
             _ => {}
         }
     }
     (answer.kind == RTM_NEWQDISC).then_some(qdisc)
+}
+
+/// Where a qdisc is, as tc writes it.
+pub(super) fn place_text(parent: u32) -> String {
+    if parent == ROOT {
+        return "root".into();
+    }
+    format!("parent {:x}:{:x}", parent >> 16, parent & 0xffff)
 }
 
 /// A handle as tc writes it.
