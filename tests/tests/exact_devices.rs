@@ -127,6 +127,20 @@ fn transmit_queues_that_come_and_go_keep_the_rate() {
 }
 
 #[test]
+fn queues_that_nobody_uses_yet_have_fq_already() {
+    let lab = Lab::with_queues(4);
+    lab.server.output("ethtool", &["-L", UPLINK, "tx", "2"]);
+    let way = Way::limited(&lab, UPLINK);
+    assert_eq!(Qdisc::fqs(&lab.server, UPLINK).len(), 4);
+    way.is_well();
+    way.holds_the_rate("two queues become four", || {
+        lab.server.output("ethtool", &["-L", UPLINK, "tx", "4"]);
+    });
+    way.is_well();
+    assert_eq!(Qdisc::n_fq_drops(&lab.server, UPLINK), 0);
+}
+
+#[test]
 fn a_carrier_that_is_lost_and_returns_keeps_the_rate() {
     let lab = Lab::new();
     let way = Way::limited(&lab, UPLINK);
