@@ -30,8 +30,6 @@ pub struct Step {
     pub config: &'static str,
     /// The command.
     pub command: &'static [&'static str],
-    /// Whether `eth1` is away meanwhile, and comes back as another: the one way to make shaper let go of it alone.
-    pub is_without_eth1: bool,
 }
 
 /// A change and what takes it back.
@@ -126,14 +124,7 @@ impl Scene {
     /// As [`take`](Self::take), but says how it ended.
     #[must_use]
     pub fn try_to_take(&self, step: &Step) -> Ended {
-        if step.is_without_eth1 {
-            run(Command::new("ip").args(["link", "delete", "eth1"]));
-        }
-        let ended = self.start(step).finish();
-        if step.is_without_eth1 {
-            add_interface("eth1");
-        }
-        ended
+        self.start(step).finish()
     }
 
     /// Begins a step.

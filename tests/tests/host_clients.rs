@@ -39,7 +39,6 @@ const fn step(config: &'static str) -> Step {
     Step {
         config,
         command: &["apply"],
-        is_without_eth1: false,
     }
 }
 

@@ -167,5 +167,5 @@ fn unset_leaves_one_of_two_policies_wherever_it_is_killed() {
 
 #[test]
 fn reload_leaves_one_of_two_policies_wherever_it_is_killed() {
-    kill_everywhere(&[RELOAD, RELOAD_ALL]);
+    kill_everywhere(&[RELOAD, RELOAD.reversed(), RELOAD_ALL]);
 }

@@ -90,12 +90,17 @@ fn a_configuration_that_a_kept_rule_contradicts_is_refused_while_it_runs() {
     server.ok(&["set", "203.0.113.7", "20mbit", "--group", "g"]);
     let before = server.rules();
     server.configure(BARE);
-    let reload = server.run(&["reload"]);
-    assert_eq!(reload.code, 3, "{}", reload.stderr);
-    assert!(
-        reload.stderr.contains("there is no group `g`"),
-        "{}",
-        reload.stderr
-    );
-    assert_eq!(server.rules(), before);
+    // `up --if-any` is what `systemctl reload` runs.
+    for args in [&["reload"][..], &["apply"], &["up"], &["up", "--if-any"]] {
+        let ran = server.run(args);
+        assert_eq!(ran.code, 3, "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("there is no group `g`"), "{}", ran.stderr);
+        assert_eq!(server.rules(), before, "{args:?}");
+    }
+    // Whoever starts anew has all that fits.
+    server.ok(&["down"]);
+    server.ok(&["up", "--if-any"]);
+    assert_eq!(server.rules(), REST);
+    // What is out of force already stands in nobody's way.
+    server.ok(&["up", "--if-any"]);
 }

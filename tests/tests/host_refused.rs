@@ -197,5 +197,5 @@ fn unset_refused_at_any_call_changes_nothing_and_says_why() {
 
 #[test]
 fn reload_refused_at_any_call_changes_nothing_and_says_why() {
-    refuse_everything(&[RELOAD, RELOAD_ALL]);
+    refuse_everything(&[RELOAD, RELOAD.reversed(), RELOAD_ALL]);
 }

@@ -132,6 +132,11 @@ fn above_and_below_are_not_both_shaped_and_fq_is_below() {
         "link set d2 up",
         "link set bond1 up",
     ]);
+    let kinds = |name: &str| -> Vec<String> {
+        let list = Qdisc::list(&lab.server, name);
+        list.into_iter().map(|qdisc| qdisc.kind + &qdisc.handle).collect()
+    };
+    let before = kinds("d1");
     let shaper = Shaper::new(&lab.server);
     shaper.configure("");
     let output = shaper.try_run(&["up", "-i", "d2,bond1", "-o", "json"]);
@@ -150,6 +155,23 @@ fn above_and_below_are_not_both_shaped_and_fq_is_below() {
         "{output:?}"
     );
     assert_eq!(shaper.status()["is_degraded"], false);
+    // What a hand alone has named stays, whatever the configuration comes to say.
+    shaper.configure("[interface.d2]\n");
+    assert!(!shaper.try_run(&["reload"]).status.success());
+    // What the configuration has named goes where it goes, and so does `fq`.
+    shaper.configure("[interface.bond1]\n");
+    shaper.run(&["reload"]);
+    shaper.configure("[interface.d2]\n");
+    let said = shaper.run(&["reload"]);
+    assert!(said.contains("bond1: detached"), "{said}");
+    assert_eq!((kinds("d1"), &*kinds("d2")[0]), (before.clone(), "fq5a9e:"));
+    assert_eq!(shaper.status()["is_degraded"], false);
+    shaper.configure("[interface.bond1]\n");
+    shaper.run(&["reload"]);
+    assert_eq!((&*kinds("d1")[0], &*kinds("d2")[0]), ("fq5a9e:", "fq5a9e:"));
+    assert_eq!(shaper.status()["is_degraded"], false);
+    shaper.run(&["down"]);
+    assert_eq!(kinds("d1"), before);
 }
 
 #[test]
@@ -172,11 +194,21 @@ fn two_capabilities_suffice_and_without_them_nothing_changes() {
         }
         command.output().expect("it is there")
     };
+    let before = (qdiscs(&lab), filters(&lab), objects());
     for kept in [&[][..], &[CAP_NET_ADMIN], &[CAP_BPF]] {
         let output = run(&["up", "-i", UPLINK], kept);
         assert_eq!(output.status.code(), Some(5), "{kept:?}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("run as root, or with CAP_BPF and CAP_NET_ADMIN"),
+            "{said}"
+        );
         assert_eq!(shaper.try_run(&["status"]).status.code(), Some(6));
-        assert_ne!(qdiscs(&lab), ["fq5a9e:"]);
+        assert_eq!(
+            (qdiscs(&lab), filters(&lab)),
+            (before.0.clone(), before.1.clone())
+        );
+        assert_objects(before.2);
     }
     let all = &[CAP_NET_ADMIN, CAP_BPF];
     for args in [

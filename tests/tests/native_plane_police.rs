@@ -51,6 +51,8 @@ fn where_packets_are_dropped_instead_of_held_no_qdisc_is_touched() {
     let mut request = Request {
         interfaces: BTreeMap::from([("veth0".to_owned(), 24)]),
         policed: Some(BTreeSet::from(["veth0".to_owned()])),
+        configured: BTreeSet::new(),
+        lets_go: false,
         needs: FqNeeds {
             limit_packets: 100_000,
             flow_limit_packets: 10_000,

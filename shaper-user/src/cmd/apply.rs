@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::change::in_time;
-use super::sources::{configuration_in, policy, set_aside, warnings, written_target};
+use super::sources::{configuration_in, is_aside, policy, set_aside, warnings};
 use super::{Change, Context, Verbosity, rails, reload, trial, up};
 use crate::config::{Config, Source};
 use crate::dataplane::Done;
@@ -33,32 +33,35 @@ pub(super) struct Options {
     /// Take it back after so long, unless `shaper confirm` follows.
     #[arg(long = "try", value_name = "DURATION", conflicts_with = "dry_run")]
     trial: Option<String>,
-    /// Attach the interfaces that the configuration has come to name, too: all of it or nothing.
-    #[arg(skip)]
-    attaches: bool,
 }
 
-impl Options {
-    /// As `shaper reload` applies.
-    pub(super) fn of_reload() -> Self {
-        Self {
-            attaches: true,
-            ..Self::default()
-        }
-    }
+/// What of a configuration is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Its rules, and what it says of interfaces.
+    All,
+    /// All but what it says of interfaces.
+    Rules,
 }
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let file = args.file.as_ref().unwrap_or(&context.paths.config);
     // A wrong option is said before a long file is read.
     args.options.trial.as_deref().map(trial::span).transpose()?;
-    apply(configuration_in(file)?, &args.options, context, out)
+    // Interfaces are attached as the configuration says, after the next boot, too.
+    let scope = if *file == context.paths.config && args.options.trial.is_none() {
+        Scope::All
+    } else {
+        Scope::Rules
+    };
+    apply(configuration_in(file)?, &args.options, scope, context, out)
 }
 
 /// Makes `config` the configured part of what runs.
 pub(super) fn apply(
     config: Config,
     options: &Options,
+    scope: Scope,
     context: &Context,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
@@ -76,15 +79,10 @@ pub(super) fn apply(
     let mut next = in_time(next);
     let running = change.running(context)?;
     // What fits until now and would no longer is refused below: nobody has been told yet.
-    set_aside(&mut next, context, |rule| {
-        running
-            .aside
-            .iter()
-            .any(|aside| written_target(aside) == written_target(rule))
-    });
+    set_aside(&mut next, context, |rule| is_aside(&running, rule));
     let before = policy(&running)?;
     // There may be a million rules in it.
-    let running = options.attaches.then_some(running);
+    drop(running);
     let after = if next.rules.len() == n_configured && is_all_configured(&next) {
         configured
     } else {
@@ -100,18 +98,22 @@ pub(super) fn apply(
         );
     }
     let diff = Diff::between(&before, &after, |_| {});
+    let commit = || change.commit_policy(&dataplane, &next, &after, context).map(drop);
+    let mut attached = Vec::new();
     match trial {
         _ if options.dry_run => {}
-        None => drop(change.commit_policy(&dataplane, &next, &after, context)?),
+        None if scope == Scope::All => attached = reload::attach(&after, &dataplane, context, commit)?,
+        None => commit()?,
         Some(time) => drop(change.commit_on_trial(&dataplane, &next, time, context)?),
     }
-    let mut attached = Vec::new();
-    if let Some(running) = running {
-        attached = reload::attach(&after, &dataplane, context)
-            .map_err(|error| reload::take_back(error, &change, &dataplane, &running, context))?;
+    if scope == Scope::Rules && !options.dry_run && before.interfaces() != after.interfaces() {
+        context.note(format_args!(
+            "what this says of interfaces is not in force: once `{}` says the same, run `shaper reload`",
+            context.paths.config.display()
+        ));
     }
     say(&diff, options.dry_run, context, out)?;
-    for attached in attached.iter().filter(|attached| attached.done == Done::Attached) {
+    for attached in attached.iter().filter(|attached| attached.done != Done::Nothing) {
         up::describe(attached, context, out)?;
     }
     if let Some(time) = trial {

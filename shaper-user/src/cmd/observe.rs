@@ -167,10 +167,9 @@ pub(super) fn lacking(
 /// How `interface` is attached otherwise than the policy says.
 pub(super) fn otherwise(wanted: &Wanted, interface: &InterfaceStatus) -> Option<Problem> {
     let name = &interface.name;
-    let is_wanted = !wanted.present(std::slice::from_ref(name)).is_empty();
     let differs = wanted.policed([name]).contains(name) != interface.is_policed
         || wanted.overhead(name) != interface.overhead;
-    (is_wanted && differs).then(|| Problem {
+    (wanted.is_wanted(name) && differs).then(|| Problem {
         what: "it is attached with another enforcement or overhead than the policy says".to_owned(),
         remedy: "run `shaper reload`".to_owned(),
     })
@@ -198,6 +197,7 @@ pub(super) fn describe(attached: &Attached) -> Option<String> {
     };
     match attached.done {
         Done::Nothing if !attached.is_fq_put => None,
+        Done::Detached => None,
         Done::Nothing => Some(format!("fq put in place on {}", attached.holders.join(", "))),
         Done::Attached | Done::Replaced => Some(format!("attached by {}{on}", attached.hook.name())),
     }

@@ -1,14 +1,12 @@
-//! `shaper reload`: applies the configuration again, and attaches the interfaces it has come to name.
+//! `shaper reload`: applies the configuration again, and brings the interfaces to what it says of them.
 
 use std::io::Write;
 
 use super::up;
-use super::{Change, Context, apply};
+use super::{Context, apply};
 use crate::config::Config;
-use crate::dataplane::{Attached, Dataplane, Request};
-use crate::monitor::Wanted;
+use crate::dataplane::{Attached, Dataplane};
 use crate::policy::Policy;
-use crate::store::Running;
 
 /// Apply the configuration again; rules of `shaper set` stay
 #[derive(Debug, clap::Args)]
@@ -16,39 +14,23 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let config = Config::load(&context.paths.config)?;
-    apply::apply(config, &apply::Options::of_reload(), context, out)
+    apply::apply(
+        config,
+        &apply::Options::default(),
+        apply::Scope::All,
+        context,
+        out,
+    )
 }
 
-/// Attaches what `policy` names and what is there, where it is not so already. The caller holds the lock.
+/// Attaches what `policy` names and what is there, lets go of what it names no more, and commits the policy: all of
+/// it or nothing. The caller holds the lock.
 pub(super) fn attach(
     policy: &Policy,
     dataplane: &Dataplane,
     context: &Context,
+    commit: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<Attached>> {
-    let wanted = Wanted::of(policy);
-    let interfaces = up::interfaces(context, &wanted)?.unwrap_or_default();
-    let request = Request {
-        policed: Some(wanted.policed(interfaces.keys())),
-        interfaces,
-        needs: policy.fq_needs(),
-        ..Request::default()
-    };
-    Ok(dataplane.attach(&request)?)
-}
-
-/// After an interface that could not be attached: what ran before runs again.
-pub(super) fn take_back(
-    error: anyhow::Error,
-    change: &Change,
-    dataplane: &Dataplane,
-    before: &Running,
-    context: &Context,
-) -> anyhow::Error {
-    match change.commit(dataplane, before, context) {
-        Ok(_) => error.context("nothing was changed"),
-        Err(second) => error.context(format!(
-            "the rules were applied, and could not be taken back ({second:#}); \
-             the interfaces are as before until the next `shaper reload`"
-        )),
-    }
+    let request = up::request(policy, true, context)?.unwrap_or_default();
+    dataplane.attach_and(&request, commit)
 }

@@ -33,13 +33,23 @@ pub(super) fn carry_out(context: &Context, repair: &Repair) -> anyhow::Result<Ve
                 .map(|name| (name.clone(), wanted.overhead(name)))
                 .collect(),
             policed: Some(wanted.policed(names)),
+            configured: wanted.configured(names),
             needs: policy.fq_needs(),
             is_partial: true,
             keep_gone: awaited(&dataplane, &wanted)?,
             ..Request::default()
         })
     };
-    let names = &repair.interfaces;
+    // Whatever was let go of since it was looked at stays so.
+    let attached = dataplane.interfaces()?;
+    let is_ours =
+        |name: &&String| wanted.is_wanted(name) || attached.iter().any(|interface| interface.name == **name);
+    let names = &repair
+        .interfaces
+        .iter()
+        .filter(is_ours)
+        .cloned()
+        .collect::<Vec<_>>()[..];
     match dataplane.attach(&request(names)?) {
         Ok(attached) => Ok(attached
             .into_iter()

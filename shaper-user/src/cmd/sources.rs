@@ -7,7 +7,7 @@ use super::Context;
 use crate::config::{Config, ConfigError, RuleConfig, Source};
 use crate::paths;
 use crate::policy::{Policy, PolicyError, Problem};
-use crate::store::Policies;
+use crate::store::{Policies, Running};
 
 /// The configuration; an empty one if the file is not there and nobody asked for it by name.
 pub(super) fn configuration_or_none(context: &Context) -> anyhow::Result<Config> {
@@ -55,6 +55,12 @@ pub(super) fn set_aside(config: &mut Config, context: &Context, may: impl Fn(&Ru
             _ => config.rules.push(rule),
         }
     }
+}
+
+/// Whether `rule` is kept and has not been in force so far.
+pub(super) fn is_aside(running: &Running, rule: &RuleConfig) -> bool {
+    let is_same = |aside: &RuleConfig| written_target(aside) == written_target(rule);
+    running.aside.iter().any(is_same)
 }
 
 /// Why `rule` is left out, and what to do.

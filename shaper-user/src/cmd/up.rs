@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::change::in_time;
-use super::sources::{policy, set_aside, warnings};
+use super::sources::{is_aside, policy, set_aside, warnings};
 use super::{Change, Context, Failure};
 use crate::dataplane::{self, Attached, Dataplane, Done, Hook, Request};
 use crate::monitor::Wanted;
+use crate::policy::Policy;
 use crate::view::json::{self, AttachedInterface};
 
 /// Start enforcing: on the interfaces of the configuration, or on those named by `-i`
@@ -32,57 +33,60 @@ enum HookArg {
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let change = Change::begin(context)?;
-    let before = change.running(context)?;
+    let running = is_in_force(&change, context)?.then(|| change.running(context));
+    let running = running.transpose()?;
     let mut next = in_time(change.configured(context)?);
-    // One rule that does not fit must not keep all others from being in force after a boot.
-    set_aside(&mut next, context, |_| true);
+    // One rule that does not fit must not keep all others from being in force after a boot. One that is in force is not lost
+    // in silence.
+    set_aside(&mut next, context, |rule| {
+        running.as_ref().is_none_or(|running| is_aside(running, rule))
+    });
     let wanted = policy(&next)?;
     for warning in warnings(&next, &wanted) {
         context.note(format_args!("warning: {warning}"));
     }
-    let by_name = Wanted::of(&wanted);
-    let interfaces = interfaces(context, &by_name)?;
-    if interfaces.is_none() && !is_attached(context)? {
+    let Some(request) = request(&wanted, is_attached(context)?, context)? else {
         return nothing_to_do(args, context, out);
-    }
-    let interfaces = interfaces.unwrap_or_default();
+    };
     let request = Request {
-        policed: Some(by_name.policed(interfaces.keys())),
-        interfaces,
-        needs: wanted.fq_needs(),
         log_level: Some(args.kernel_log),
         hook: args.attach.map(|hook| match hook {
             HookArg::Tcx => Hook::Tcx,
             HookArg::Clsact => Hook::Clsact,
         }),
-        ..Request::default()
+        ..request
     };
     let (dataplane, is_made) = Dataplane::create_or_open(&context.paths)?;
-    // The rules are in force before the first packet meets the program.
-    let attached = change
-        .commit(&dataplane, &next, context)
-        .and_then(|_| Ok(dataplane.attach(&request)?));
-    let attached = match attached {
+    let commit = || change.commit(&dataplane, &next, context).map(drop);
+    let attached = match dataplane.attach_and(&request, commit) {
         Ok(attached) => attached,
         Err(error) => {
-            // The error that stopped us is the one to report.
-            let _ = if is_made {
-                give_up(dataplane, &change)
-            } else {
-                change.commit(&dataplane, &before, context).map(drop)
-            };
+            if is_made {
+                // The error that stopped us is the one to report.
+                let _ = give_up(dataplane, &change);
+            }
             return Err(error);
         }
     };
-    if context.format.is_json() {
-        let attached: Vec<AttachedInterface> = attached.into_iter().map(as_json).collect();
-        writeln!(out, "{}", json::attached(&Context::head(), &attached))?;
-        return Ok(());
-    }
     for attached in &attached {
         describe(attached, context, out)?;
     }
+    if context.format.is_json() {
+        let attached: Vec<AttachedInterface> = attached.into_iter().map(as_json).collect();
+        writeln!(out, "{}", json::attached(&Context::head(), &attached))?;
+    }
     Ok(())
+}
+
+/// Whether rules are in force, which a boot would find gone.
+fn is_in_force(change: &Change, context: &Context) -> anyhow::Result<bool> {
+    let opened = Dataplane::open(&context.paths);
+    let is_pinned = match opened.map_err(|error| dataplane::of_another_layout(error, &context.paths)) {
+        Ok(_) | Err(dataplane::DataplaneError::OtherLayout { .. }) => true,
+        Err(dataplane::DataplaneError::NotUp) => false,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(is_pinned && change.brief()?.is_some())
 }
 
 fn as_json(attached: Attached) -> AttachedInterface {
@@ -93,6 +97,7 @@ fn as_json(attached: Attached) -> AttachedInterface {
             Done::Attached => "attached",
             Done::Replaced => "replaced",
             Done::Nothing => "nothing",
+            Done::Detached => "detached",
         },
         fq_devices: attached.holders,
     }
@@ -106,12 +111,32 @@ fn give_up(dataplane: Dataplane, change: &Change) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What to ask for so that the interfaces are as `policy` says; `None` if it names none and none `is_attached`.
+pub(super) fn request(
+    policy: &Policy,
+    is_attached: bool,
+    context: &Context,
+) -> anyhow::Result<Option<Request>> {
+    let wanted = Wanted::of(policy);
+    let interfaces = interfaces(context, &wanted)?;
+    if interfaces.is_none() && !is_attached {
+        return Ok(None);
+    }
+    let interfaces = interfaces.unwrap_or_default();
+    Ok(Some(Request {
+        policed: Some(wanted.policed(interfaces.keys())),
+        configured: wanted.configured(interfaces.keys()),
+        // Whoever names one by hand means that one.
+        lets_go: context.interfaces.is_empty(),
+        interfaces,
+        needs: policy.fq_needs(),
+        ..Request::default()
+    }))
+}
+
 /// The interfaces to attach to that are there, each with its overhead; `None` if none is named anywhere. One that is
 /// asked for by `-i` has to be there; one of the configuration may come later.
-pub(super) fn interfaces(
-    context: &Context,
-    wanted: &Wanted,
-) -> anyhow::Result<Option<BTreeMap<String, u32>>> {
+fn interfaces(context: &Context, wanted: &Wanted) -> anyhow::Result<Option<BTreeMap<String, u32>>> {
     let with_overhead = |name: &String| (name.clone(), wanted.overhead(name));
     if !context.interfaces.is_empty() {
         return Ok(Some(context.interfaces.iter().map(with_overhead).collect()));
@@ -169,7 +194,11 @@ pub(super) fn describe(attached: &Attached, context: &Context, out: &mut impl Wr
         Done::Attached => format!("{name}: attached by {hook}{on}"),
         Done::Replaced => format!("{name}: program replaced in place"),
         Done::Nothing => format!("{name}: already attached by {hook}{on}"),
+        Done::Detached => format!("{name}: detached, the configuration names it no more"),
     };
+    for note in &attached.notes {
+        context.note(note);
+    }
     if !context.format.is_json() {
         writeln!(out, "{line}")?;
     }

@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aya::Ebpf;
-
 use super::Dataplane;
 use super::clsact;
-use super::device::{self, Device};
+use super::device;
 use super::error::DataplaneError;
 use super::hold::{self, Holding};
 use super::links;
 use super::netlink::Netlink;
-use super::pins::{Pins, link_pin, program_pin};
-use super::program::{self, ProgramOptions, build_id};
+use super::pins::program_pin;
+use super::program::{self, ProgramOptions};
 use super::record::{Hook, InterfaceRecord, NeedsRecord, Record};
+use super::targets::{Target, refuse_shared_paths, targets, unwanted};
 use super::topology;
+use super::undo::Undo;
 use crate::policy::FqNeeds;
 
 /// What `up` asks for.
@@ -22,6 +22,10 @@ use crate::policy::FqNeeds;
 pub struct Request {
     /// Interfaces, each with its overhead in bytes per packet. Those that are attached already are kept besides.
     pub interfaces: BTreeMap<String, u32>,
+    /// Of these, interfaces that the configuration names.
+    pub configured: BTreeSet<String>,
+    /// Whether interfaces that the configuration named when they were attached, and that are not asked for, are let go of.
+    pub lets_go: bool,
     /// Of these, interfaces where what would have to wait is dropped: nothing has to hold packets there. `None` leaves
     /// what is attached as it is.
     pub policed: Option<BTreeSet<String>>,
@@ -51,6 +55,8 @@ pub struct Attached {
     pub is_fq_put: bool,
     /// The devices that hold its packets.
     pub holders: Vec<String>,
+    /// What was left as it was where it was let go of.
+    pub notes: Vec<String>,
 }
 
 /// What was done to attach.
@@ -62,23 +68,8 @@ pub enum Done {
     Replaced,
     /// The very program was there.
     Nothing,
-}
-
-/// One interface to attach to.
-struct Target {
-    device: Device,
-    wanted: InterfaceRecord,
-    holders: Vec<String>,
-    /// `None` if the very program is there.
-    program: Option<Ebpf>,
-}
-
-/// What this run has done, to be undone if it fails.
-#[derive(Default)]
-struct Undo {
-    attached: Vec<(Device, InterfaceRecord)>,
-    held: Vec<Device>,
-    adopted: Vec<(String, Pins)>,
+    /// It was let go of.
+    Detached,
 }
 
 impl Dataplane {
@@ -88,32 +79,65 @@ impl Dataplane {
     ///
     /// Whatever stands against it; then what this call did is undone.
     pub fn attach(&self, request: &Request) -> Result<Vec<Attached>, DataplaneError> {
+        self.attach_and(request, || Ok(()))
+    }
+
+    /// As [`attach`](Self::attach), with a policy that `commit` puts in force: as the last step, so that whatever is
+    /// refused leaves rules and buckets as they are; but where no program of ours runs yet, before the first packet meets it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stands against it, or what `commit` says; then what this call did is undone.
+    pub fn attach_and<E: From<DataplaneError>>(
+        &self,
+        request: &Request,
+        commit: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Vec<Attached>, E> {
         let mut netlink = Netlink::open()?;
         let devices = device::list(&mut netlink)?;
         let before = self.follow(Record::read(&self.paths)?, &devices, &request.keep_gone)?;
         // Everything that can be refused without a change comes first.
-        let mut targets = targets(request, &before, &devices)?;
+        let unwanted = unwanted(request, &before, &devices);
+        let mut targets = targets(request, &before, &unwanted, &devices)?;
         refuse_shared_paths(&targets, &devices)?;
         let paced = targets.iter().filter(|target| !target.wanted.is_policed);
         let holders = topology::lowest_of_all(paced.map(|target| &target.device), &devices);
-        let holdings = hold::plan(&mut netlink, &holders, &request.needs)?;
+        // The policy that runs until then has packets to hold, too.
+        let room = before.needs.or_more(&request.needs);
+        let holdings = hold::plan(&mut netlink, &holders, &room)?;
         for target in &mut targets {
             self.load(&mut netlink, target, &before, request.hook)?;
         }
+        let is_first = self.pins.interfaces()?.is_empty();
         let mut record = before.clone();
         let mut undo = Undo::default();
-        let attached = self.carry_out(
-            &mut netlink,
-            request,
-            &mut targets,
-            &holdings,
-            &mut record,
-            &mut undo,
-        );
-        if attached.is_err() {
-            self.undo(&mut netlink, &undo, &record, &before);
+        let mut carry_out = || {
+            let netlink = &mut netlink;
+            let attached = self.carry_out(netlink, request, &mut targets, &holdings, &mut record, &mut undo);
+            let detached = attached.and_then(|mut attached| {
+                // Packets that pass both are charged twice for a moment, and never go unlimited.
+                attached.extend(self.let_go(netlink, &unwanted, &mut record, &mut undo)?);
+                Ok(attached)
+            });
+            detached.map_err(E::from)
+        };
+        let done = if is_first {
+            commit().and_then(|()| carry_out())
+        } else {
+            carry_out().and_then(|attached| commit().map(|()| attached))
+        };
+        let mut attached = match done {
+            Ok(attached) => attached,
+            Err(error) => {
+                self.undo(&mut netlink, &undo, &record, &before);
+                return Err(error);
+            }
+        };
+        let detached = attached.iter_mut().filter(|one| one.done == Done::Detached);
+        for (one, device) in detached.zip(&unwanted) {
+            one.notes = self.release(&mut netlink, device, &devices, &mut record);
         }
-        attached
+        Ok(attached)
     }
 
     /// Loads the program of `target`, unless the very same runs there.
@@ -132,7 +156,13 @@ impl Dataplane {
                 ..target.wanted.clone()
             };
             let is_chosen = choice.is_none_or(|hook| hook == present.hook);
-            if is_chosen && wanted == *present && self.is_running(netlink, &target.device, present)? {
+            // Who named it is nothing to the program.
+            let is_same = wanted
+                == InterfaceRecord {
+                    is_configured: wanted.is_configured,
+                    ..present.clone()
+                };
+            if is_chosen && is_same && self.is_running(netlink, &target.device, present)? {
                 target.wanted = wanted;
                 return Ok(());
             }
@@ -173,10 +203,8 @@ impl Dataplane {
             if let Some(ebpf) = &mut target.program {
                 let fd = program::descriptor(ebpf)?;
                 target.wanted.tag = program::tag(fd)?;
-                if let Some(other) = self.adopt(&name)? {
-                    undo.adopted.push((name.clone(), other));
-                }
                 let present = record.interface.get(&name).cloned();
+                let mut changed = self.before_change(&target.device, present.as_ref())?;
                 if present.is_none() {
                     // Whatever kills us from here on, `down` knows whose clsact it finds.
                     let hook = links::expected(&target.device, request.hook);
@@ -190,7 +218,13 @@ impl Dataplane {
                     record.write(&self.paths)?;
                 }
                 let present = present.as_ref();
-                let link = links::attach(netlink, &self.pins, &target.device, fd, present, request.hook)?;
+                let link = links::attach(netlink, &self.pins, &target.device, fd, present, request.hook);
+                let is_same_hook = |hook| present.is_none_or(|present| present.hook == hook);
+                changed.is_new = link
+                    .as_ref()
+                    .is_ok_and(|link| link.is_first && is_same_hook(link.hook));
+                undo.changed.push(changed);
+                let link = link?;
                 target.wanted.hook = link.hook;
                 target.wanted.made_clsact = link.made_clsact;
                 done = if link.is_first {
@@ -198,9 +232,6 @@ impl Dataplane {
                 } else {
                     Done::Replaced
                 };
-                if link.is_first {
-                    undo.attached.push((target.device.clone(), target.wanted.clone()));
-                }
                 self.pins.put(&program_pin(&name), fd)?;
             }
             record.interface.insert(name.clone(), target.wanted.clone());
@@ -212,6 +243,7 @@ impl Dataplane {
                 done,
                 is_fq_put: holdings.iter().any(is_put),
                 holders,
+                notes: Vec::new(),
             });
         }
         record.write(&self.paths)?;
@@ -223,82 +255,4 @@ impl Dataplane {
         }
         Ok(attached)
     }
-
-    /// Undoes what a failed run has done; the error that stopped it is the one to report.
-    fn undo(&self, netlink: &mut Netlink, undo: &Undo, record: &Record, before: &Record) {
-        for (device, attached) in &undo.attached {
-            let _ = links::detach(netlink, &self.pins, &device.name, Some(device), Some(attached));
-        }
-        for (interface, other) in &undo.adopted {
-            let _ = other.adopt(&self.pins, &link_pin(interface));
-        }
-        for device in &undo.held {
-            if let Some(held) = record.device.get(&device.name) {
-                let _ = hold::take_back(netlink, device, &held.before);
-            }
-        }
-        let _ = before.write(&self.paths);
-    }
-}
-
-/// The interfaces asked for and those that are attached already.
-fn targets(request: &Request, before: &Record, devices: &[Device]) -> Result<Vec<Target>, DataplaneError> {
-    let is_policed = |name: &String| match &request.policed {
-        Some(policed) => policed.contains(name),
-        None => before.interface.get(name).is_some_and(|record| record.is_policed),
-    };
-    let asked = request.interfaces.iter();
-    let mut wanted: BTreeMap<String, (u32, bool)> = asked
-        .map(|(name, overhead)| (name.clone(), (*overhead, is_policed(name))))
-        .collect();
-    let is_there = |name: &String| devices.iter().any(|device| device.name == *name);
-    let attached = before
-        .interface
-        .iter()
-        .filter(|(name, _)| !request.is_partial && is_there(name));
-    for (name, record) in attached {
-        let as_before = (record.overhead, record.is_policed);
-        wanted.entry(name.clone()).or_insert(as_before);
-    }
-    let build_id = format!("{:016x}", build_id());
-    wanted
-        .into_iter()
-        .map(|(name, (overhead, is_policed))| {
-            let device = device::find(devices, &name)?.clone();
-            let wanted = InterfaceRecord {
-                ifindex: device.ifindex,
-                link_header_len: device.link_header_len(),
-                overhead,
-                is_policed,
-                log_level: request.log_level.unwrap_or_else(|| {
-                    let attached = before.interface.get(&name);
-                    attached.map_or(0, |record| record.log_level)
-                }),
-                build_id: build_id.clone(),
-                ..InterfaceRecord::default()
-            };
-            let lowest = topology::lowest(&device, devices);
-            let holders = lowest.iter().filter(|_| !is_policed);
-            let holders = holders.map(|device| device.name.clone()).collect();
-            Ok(Target {
-                device,
-                wanted,
-                holders,
-                program: None,
-            })
-        })
-        .collect()
-}
-
-fn refuse_shared_paths(targets: &[Target], devices: &[Device]) -> Result<(), DataplaneError> {
-    for (n, target) in targets.iter().enumerate() {
-        let same_path = |other: &&Target| topology::share_a_path(&target.device, &other.device, devices);
-        if let Some(other) = targets[..n].iter().find(same_path) {
-            return Err(DataplaneError::SamePath {
-                interface: target.device.name.clone(),
-                other: other.device.name.clone(),
-            });
-        }
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Dataplane;
 use super::device::Device;
 use super::error::DataplaneError;
+use super::links;
 use super::pins::{Pins, link_pin, program_pin};
 use super::record::{InterfaceRecord, Record};
 
@@ -22,6 +23,7 @@ impl Dataplane {
                 if let Some(device) = devices.iter().find(|device| device.name == interface) {
                     let found = InterfaceRecord {
                         ifindex: device.ifindex,
+                        hook: links::expected(device, None),
                         ..InterfaceRecord::default()
                     };
                     record.interface.entry(interface).or_insert(found);
@@ -38,6 +40,11 @@ impl Dataplane {
                             self.pins.rename(&pin(&name), &pin(&device.name))?;
                         }
                     }
+                    // The configuration may not know the new name yet.
+                    let interface = InterfaceRecord {
+                        is_configured: false,
+                        ..interface
+                    };
                     interfaces.insert(device.name.clone(), interface);
                 }
                 Some(_) => drop(interfaces.insert(name, interface)),

@@ -44,6 +44,7 @@ mod program;
 mod qdisc;
 mod read;
 mod record;
+mod release;
 mod remove;
 mod resize;
 mod room;
@@ -53,9 +54,11 @@ mod sound;
 mod status;
 mod survey;
 mod tables;
+mod targets;
 mod tcx;
 mod topology;
 mod transfer;
+mod undo;
 
 use std::os::fd::OwnedFd;
 

@@ -43,6 +43,8 @@ pub(super) struct InterfaceRecord {
     pub(super) overhead: u32,
     /// Drops what would have to wait.
     pub(super) is_policed: bool,
+    /// Whether the configuration named it, and not somebody's hand alone.
+    pub(super) is_configured: bool,
     pub(super) log_level: u8,
     /// Of the loaded object; hexadecimal, for TOML's numbers are signed.
     pub(super) build_id: String,
@@ -76,6 +78,15 @@ impl From<&FqNeeds> for NeedsRecord {
 }
 
 impl NeedsRecord {
+    /// What is enough for both.
+    pub(super) fn or_more(self, needs: &FqNeeds) -> FqNeeds {
+        FqNeeds {
+            limit_packets: self.limit_packets.max(needs.limit_packets),
+            flow_limit_packets: self.flow_limit_packets.max(needs.flow_limit_packets),
+            is_capped: needs.is_capped,
+        }
+    }
+
     /// Whether what was needed before is enough for `needs`.
     pub(super) fn covers(self, needs: &FqNeeds) -> bool {
         self.limit_packets >= needs.limit_packets && self.flow_limit_packets >= needs.flow_limit_packets

@@ -25,11 +25,30 @@ impl Wanted {
         self.interfaces.is_empty()
     }
 
+    /// Whether the interface `name` is wanted, by its name or by a pattern.
+    #[must_use]
+    pub fn is_wanted(&self, name: &str) -> bool {
+        self.interface(name).is_some()
+    }
+
+    /// Those of `names` that are wanted.
+    #[must_use]
+    pub fn configured<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
+        names
+            .into_iter()
+            .filter(|name| self.is_wanted(name))
+            .cloned()
+            .collect()
+    }
+
     /// Those of `present` that are wanted.
     #[must_use]
     pub fn present(&self, present: &[String]) -> Vec<String> {
-        let is_wanted = |name: &&String| self.interfaces.iter().any(|wanted| wanted.matches(name));
-        present.iter().filter(is_wanted).cloned().collect()
+        present
+            .iter()
+            .filter(|name| self.is_wanted(name))
+            .cloned()
+            .collect()
     }
 
     /// Names that are wanted and not in `present`. A pattern misses nothing.

@@ -107,11 +107,7 @@ rate = "8mbit"
 "#;
 
 const fn step(config: &'static str, command: &'static [&'static str]) -> Step {
-    Step {
-        config,
-        command,
-        is_without_eth1: false,
-    }
+    Step { config, command }
 }
 
 /// All tables anew.
@@ -146,10 +142,7 @@ pub const SET_FOR_CLIENTS: Change = Change {
 
 /// The configuration has come to name another interface.
 pub const RELOAD: Change = Change {
-    back: Step {
-        is_without_eth1: true,
-        ..step(FEW, &["reload"])
-    },
+    back: step(FEW, &["reload"]),
     there: step(TWO_INTERFACES, &["reload"]),
 };
 

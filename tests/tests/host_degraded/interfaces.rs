@@ -85,8 +85,10 @@ pub(super) fn all() -> Vec<Kind> {
         kind(
             "the configuration names an interface that is not attached",
             |server| {
-                server.configure(&format!("{CONFIG}[interface.peer0]\nenforcement = \"police\"\n"));
-                server.ok(&["apply"]);
+                apply_rules(
+                    server,
+                    &format!("{CONFIG}[interface.peer0]\nenforcement = \"police\"\n"),
+                );
                 None
             },
             "peer0: the program is not attached",
@@ -96,8 +98,7 @@ pub(super) fn all() -> Vec<Kind> {
         kind(
             "the configuration says to pace, and the program drops",
             |server| {
-                server.configure(&CONFIG.replace("enforcement = \"police\"", ""));
-                server.ok(&["apply"]);
+                apply_rules(server, &CONFIG.replace("enforcement = \"police\"", ""));
                 None
             },
             "another enforcement or overhead",
@@ -107,8 +108,7 @@ pub(super) fn all() -> Vec<Kind> {
         kind(
             "the configuration says another overhead",
             |server| {
-                server.configure(&CONFIG.replace("\"police\"", "\"police\"\noverhead = 24"));
-                server.ok(&["apply"]);
+                apply_rules(server, &CONFIG.replace("\"police\"", "\"police\"\noverhead = 24"));
                 None
             },
             "another enforcement or overhead",
@@ -131,6 +131,14 @@ pub(super) fn all() -> Vec<Kind> {
             server.configure(CONFIG);
         }),
     ]
+}
+
+/// Applies this configuration, but for what it says of interfaces.
+fn apply_rules(server: &Server, config: &str) {
+    server.configure(config);
+    let file = server.dir().join("same.toml");
+    std::fs::write(&file, config).unwrap();
+    server.ok(&["apply", "-f", file.to_str().unwrap()]);
 }
 
 /// Moves the interface to another network.

@@ -11,7 +11,7 @@ pub struct AttachedInterface {
     pub name: String,
     /// `tcx` or `clsact`.
     pub hook: &'static str,
-    /// `attached`, `replaced` (the program, in place) or `nothing`.
+    /// `attached`, `replaced` (the program, in place), `nothing`, or `detached`: the configuration names it no more.
     pub done: &'static str,
     /// The devices whose `fq` holds its packets; none where it is policed.
     pub fq_devices: Vec<String>,
