@@ -17,6 +17,9 @@ const TCA_STAB: u16 = 8;
 const TCA_DUMP_INVISIBLE: u16 = 10;
 const TCA_STATS_APP: u16 = 4;
 
+/// Says that an attribute holds attributes.
+const NLA_F_NESTED: u16 = 1 << 15;
+
 pub(super) const TCMSG_LEN: usize = 20;
 
 /// Parent of a root qdisc: `TC_H_ROOT`.
@@ -82,13 +85,13 @@ pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<Qdisc>, DataplaneError> 
 pub(super) fn graft(netlink: &mut Netlink, place: Place, kind: &str, options: &[u8]) -> Result<(), Refusal> {
     let request =
         Request::new(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &place.header(0)).text(TCA_KIND, kind);
-    netlink.change(with_options(request, options))
+    netlink.change(with_options(request, kind, options))
 }
 
 /// Changes options of the qdisc that is there; packets that wait there stay.
 pub(super) fn change(netlink: &mut Netlink, place: Place, kind: &str, options: &[u8]) -> Result<(), Refusal> {
     let request = Request::new(RTM_NEWQDISC, 0, &place.header(0)).text(TCA_KIND, kind);
-    netlink.change(with_options(request, options))
+    netlink.change(with_options(request, kind, options))
 }
 
 /// Takes a qdisc away, if it still has the handle in `place`.
@@ -124,11 +127,13 @@ pub(super) fn delete_clsact(netlink: &mut Netlink, ifindex: u32) -> Result<(), R
     )
 }
 
-fn with_options(request: Request, options: &[u8]) -> Request {
+fn with_options(request: Request, kind: &str, options: &[u8]) -> Request {
+    // The youngest of the kinds insists on the flag; the others do not look.
+    let flag = if kind == "fq_pie" { NLA_F_NESTED } else { 0 };
     if options.is_empty() {
         request
     } else {
-        request.attribute(TCA_OPTIONS, options)
+        request.attribute(TCA_OPTIONS | flag, options)
     }
 }
 
