@@ -23,7 +23,7 @@ fn fq_is_set_as_the_limits_need_it() {
         shaper.set(client(n), "10mbit", &[]);
     }
     // What 10 Mbit/s send in 200 ms, if every packet is as short as can be.
-    let needed = 10_000_000 / 8 / 5 / 42;
+    let needed = 10_000_000 / 8 / 5 / 20;
     for fq in Qdisc::fqs(&lab.server, UPLINK) {
         println!("{}", fq.json["options"]);
         assert!(fq.number("flow_limit") >= needed);
