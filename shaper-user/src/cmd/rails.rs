@@ -19,18 +19,23 @@ struct Session {
 
 /// Refuses a change that slows the operator's own session, or everybody.
 pub(super) fn check(before: &Policy, after: &Policy) -> Result<(), Failure> {
-    let ports = session().and_then(|session| Ports::tcp(session.port));
-    if is_slower(before, after, Destination::Any, ports.as_ref(), any_minimum) {
-        return Err(refusal(
-            "every client without a rule of its own would share less than 1mbit, or get less than 256kbit"
-                .to_owned(),
-        ));
+    if let Some(rule) = slows_everybody(before, after) {
+        let what = if rule.per == Per::Rule {
+            "share less than 1mbit"
+        } else {
+            "get less than 256kbit"
+        };
+        return Err(refusal(format!(
+            "every client without a rule of its own would {what}, by {rule}"
+        )));
     }
-    let Some(Session { peer, .. }) = session() else {
+    let Some(Session { peer, port }) = session() else {
         return Ok(());
     };
     let own = Destination::Prefix(Prefix::from(peer));
-    if is_slower(before, after, own, ports.as_ref(), |_| MIN_SSH_BYTES_PER_SEC) {
+    let is_slowed =
+        |ports: Option<&Ports>| slows(before, after, own, ports, |_| MIN_SSH_BYTES_PER_SEC).is_some();
+    if is_slowed(None) || is_slowed(Ports::tcp(port).as_ref()) {
         return Err(refusal(format!(
             "your own SSH session comes from {peer}, which would get less than 256kbit"
         )));
@@ -38,9 +43,9 @@ pub(super) fn check(before: &Policy, after: &Policy) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the operator's own session comes from an address of `prefix`.
-pub(super) fn is_session_in(prefix: Prefix) -> bool {
-    session().is_some_and(|session| prefix.contains(Prefix::from(session.peer)))
+/// Whether a rule for `prefix` may slow the operator's own session, or everybody.
+pub(super) fn is_touched_by(prefix: Prefix) -> bool {
+    prefix.prefix_len() == 0 || session().is_some_and(|session| prefix.contains(Prefix::from(session.peer)))
 }
 
 fn refusal(message: String) -> Failure {
@@ -59,21 +64,30 @@ fn any_minimum(rule: &Rule) -> u64 {
     }
 }
 
-/// Whether `after` brings `destination` below the minimum and `before` had it faster than that: what has no rule for
-/// a service, or what the session runs over.
-fn is_slower(
-    before: &Policy,
-    after: &Policy,
-    destination: Destination,
-    session: Option<&Ports>,
-    minimum: impl Fn(&Rule) -> u64,
-) -> bool {
-    let is_lowered = |ports: Option<&Ports>| {
-        let new = slowest(&after.explain(destination, ports));
-        let old = slowest(&before.explain(destination, ports));
-        new.is_some_and(|(new, rule)| new < minimum(rule) && old.is_none_or(|(old, _)| new < old))
+/// The rule that brings everybody below the minimum, of one family or for one service at least.
+fn slows_everybody<'a>(before: &Policy, after: &'a Policy) -> Option<&'a Rule> {
+    let is_for_all = |rule: &&Rule| match rule.destination {
+        Destination::Any => true,
+        Destination::Prefix(prefix) => prefix.prefix_len() == 0,
     };
-    is_lowered(None) || session.is_some_and(|ports| is_lowered(Some(ports)))
+    let rules = before.rules().iter().chain(after.rules()).filter(is_for_all);
+    rules
+        .map(Rule::target)
+        .find_map(|target| slows(before, after, target.destination, target.ports, any_minimum))
+}
+
+/// The rule by which `after` brings `destination` below the minimum, if `before` had it faster than that: from these
+/// ports, or what no rule for a service covers.
+fn slows<'a>(
+    before: &Policy,
+    after: &'a Policy,
+    destination: Destination,
+    ports: Option<&Ports>,
+    minimum: impl Fn(&Rule) -> u64,
+) -> Option<&'a Rule> {
+    let (new, rule) = slowest(&after.explain(destination, ports))?;
+    let old = slowest(&before.explain(destination, ports));
+    (new < minimum(rule) && old.is_none_or(|(old, _)| new < old)).then_some(rule)
 }
 
 /// The slowest part and its rule; `None` is unlimited. A rule is no faster than its group.
@@ -142,10 +156,10 @@ mod tests {
 
     fn is_refused(before: &[(&str, &str)], after: &[(&str, &str)]) -> bool {
         let peer = "203.0.113.7".parse().unwrap();
-        let ssh = Ports::tcp(22);
-        is_slower(&policy(before), &policy(after), peer, ssh.as_ref(), |_| {
+        slows(&policy(before), &policy(after), peer, None, |_| {
             MIN_SSH_BYTES_PER_SEC
         })
+        .is_some()
     }
 
     #[test]
@@ -180,9 +194,10 @@ mod tests {
         let is_refused = |service: &str, port: u16| {
             let after = with("203.0.113.7", "64kbit", Some(service), None);
             let session = Ports::tcp(port);
-            is_slower(&Policy::default(), &after, peer, session.as_ref(), |_| {
+            slows(&Policy::default(), &after, peer, session.as_ref(), |_| {
                 MIN_SSH_BYTES_PER_SEC
             })
+            .is_some()
         };
         assert!(is_refused("ssh", 22) && is_refused("tcp:2000-2999", 2222));
         assert!(!is_refused("imap", 22) && !is_refused("ssh", 2222) && !is_refused("udp:22", 22));
@@ -190,12 +205,24 @@ mod tests {
 
     #[test]
     fn everybody_may_be_given_less_each_than_all_together() {
-        let is_refused = |rate: &str, per: Option<&str>| {
-            let after = with("any", rate, None, per);
-            is_slower(&Policy::default(), &after, Destination::Any, None, any_minimum)
-        };
-        assert!(is_refused("999kbit", None) && !is_refused("1mbit", None));
-        assert!(is_refused("255kbit", Some("client")) && !is_refused("256kbit", Some("client")));
+        for destination in ["any", "0.0.0.0/0", "::/0"] {
+            let is_refused = |rate: &str, service: Option<&str>, per: Option<&str>| {
+                slows_everybody(&Policy::default(), &with(destination, rate, service, per)).is_some()
+            };
+            for service in [None, Some("https")] {
+                assert!(is_refused("999kbit", service, None) && !is_refused("1mbit", service, None));
+                let client = Some("client");
+                assert!(is_refused("255kbit", service, client) && !is_refused("256kbit", service, client));
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_that_goes_may_leave_everybody_with_a_slower_one() {
+        let slow = ("any", "64kbit");
+        let (with, without) = (policy(&[slow, ("0.0.0.0/0", "1gbit")]), policy(&[slow]));
+        assert!(slows_everybody(&with, &without).is_some());
+        assert!(slows_everybody(&without, &with).is_none());
     }
 
     #[test]

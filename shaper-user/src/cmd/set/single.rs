@@ -35,7 +35,7 @@ impl Single {
         let Destination::Prefix(prefix) = destination else {
             return None;
         };
-        if is_due(&next) || !is_forced && rails::is_session_in(prefix) {
+        if is_due(&next) || !is_forced && rails::is_touched_by(prefix) {
             return None;
         }
         let before = Policy::beside(&next.running, &next.facts.services).ok()?;
