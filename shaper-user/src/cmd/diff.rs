@@ -46,11 +46,10 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         )?;
     } else {
         for difference in &differences {
-            if let Some(part) = &difference.before {
-                writeln!(out, "- {}", words::part(part, context.unit))?;
-            }
-            if let Some(part) = &difference.after {
-                writeln!(out, "+ {}", words::part(part, context.unit))?;
+            for (sign, side) in ["-", "+"].iter().zip(words::sides(difference, context.unit)) {
+                if let Some(side) = side {
+                    writeln!(out, "{sign} {side}")?;
+                }
             }
         }
     }

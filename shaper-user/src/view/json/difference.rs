@@ -64,6 +64,8 @@ enum PartBody<'a> {
         name: &'a str,
         rate_bits_per_second: u64,
         burst_bytes: u64,
+        horizon_ns: u64,
+        ecn_ns: Option<u64>,
     },
     Interface {
         pattern: &'a str,
@@ -82,6 +84,8 @@ impl<'a> PartBody<'a> {
                 name: &group.name,
                 rate_bits_per_second: group.limit.rate.bits_per_sec(),
                 burst_bytes: group.limit.burst_bytes,
+                horizon_ns: group.limit.horizon_ns,
+                ecn_ns: group.limit.ecn_ns,
             },
             Part::Interface(interface) => Self::Interface {
                 pattern: &interface.pattern,
