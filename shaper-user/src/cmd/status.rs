@@ -92,6 +92,11 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             "run `shaper reload`".to_owned(),
         ));
     }
+    context.detail(format_args!(
+        "packets seen since `up`: {}; of these: {}",
+        status.seen_packets(),
+        status.outcomes()
+    ));
     match context.format {
         Format::Json | Format::Jsonl => writeln!(out, "{}", json::status(&Context::head(), &status))?,
         _ if args.brief => write!(out, "{}", status.brief())?,
@@ -153,6 +158,7 @@ fn fill(status: &mut Status, before: &Snapshot, after: &Snapshot) {
     let now_ticks = pacing::ticks(after.taken_ns);
     let is_limiting = |bucket: &shaper_common::bucket::Bucket| bucket.last_departure_ticks > now_ticks;
     status.n_rules = after.entries.len();
+    status.totals = after.totals;
     status.max_rules = (CHUNK_BUCKETS * MAX_CHUNKS) as usize;
     status.n_limiting = after
         .entries

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use shaper_common::outcome::{N_EXCLUSIVE, N_OUTCOMES, Outcome};
+
 use super::units;
 
 /// One interface.
@@ -38,6 +40,8 @@ pub struct Status {
     pub n_limiting: usize,
     /// Packets that are dropped each second because they would have to wait too long.
     pub drops_per_sec: u64,
+    /// Packets since `up`, by [`Outcome`].
+    pub totals: [u64; N_OUTCOMES as usize],
     /// All rules together could fill `fq` with more of the smallest packets than it is told to hold.
     pub is_fq_capped: bool,
     /// What is wrong besides.
@@ -61,6 +65,22 @@ impl Status {
         self.problems().next().is_some()
     }
 
+    /// Packets that the program has seen since `up`.
+    #[must_use]
+    pub fn seen_packets(&self) -> u64 {
+        self.totals[..N_EXCLUSIVE as usize].iter().sum()
+    }
+
+    /// What became of them: `unlimited 1204, paced 17`.
+    #[must_use]
+    pub fn outcomes(&self) -> String {
+        let counted = self.totals.iter().zip(Outcome::ALL).filter(|(n, _)| **n > 0);
+        let words: Vec<String> = counted
+            .map(|(n, outcome)| format!("{} {n}", outcome.name()))
+            .collect();
+        words.join(", ")
+    }
+
     /// A line for each interface, and two for each problem.
     #[must_use]
     pub fn table(&self) -> String {
@@ -82,6 +102,14 @@ impl Status {
             text.push_str(
                 "  note: fq is given less room than all rules together could fill with the smallest of packets\n    \
                  a shorter `horizon` needs less\n",
+            );
+        }
+        let n_shared = self.totals[Outcome::ClientsFull as usize];
+        if n_shared > 0 {
+            let _ = writeln!(
+                text,
+                "  note: the client table was full: {} packets shared the bucket of their rule\n    raise `max_clients`",
+                units::count(n_shared)
             );
         }
         for (interface, (what, remedy)) in self.problems() {
@@ -207,6 +235,25 @@ mod tests {
             status.table()
         );
         assert!(!status.is_degraded());
+    }
+
+    #[test]
+    fn that_clients_had_to_share_a_bucket_is_said_and_is_no_defect() {
+        let mut status = status();
+        status.totals[Outcome::ClientsFull as usize] = 12;
+        let said = "  note: the client table was full: 12 packets shared the bucket of their rule\n    raise `max_clients`\n";
+        assert!(status.table().ends_with(said), "{}", status.table());
+        assert!(!status.is_degraded());
+    }
+
+    #[test]
+    fn packets_that_are_counted_twice_were_seen_once() {
+        let mut status = status();
+        status.totals[Outcome::NotIp as usize] = 2;
+        status.totals[Outcome::Paced as usize] = 3;
+        status.totals[Outcome::Marked as usize] = 1;
+        assert_eq!(status.seen_packets(), 5);
+        assert_eq!(status.outcomes(), "not_ip 2, paced 3, marked 1");
     }
 
     #[test]

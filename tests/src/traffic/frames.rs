@@ -16,10 +16,18 @@ impl FrameSocket {
     /// Opens it.
     #[must_use]
     pub fn open(host: &Host, name: &str) -> Self {
-        Self(
-            host.run(|| sys::packet_socket(name))
-                .expect("the interface exists"),
-        )
+        host.run(|| Self::open_here(name))
+    }
+
+    /// Opens it in this thread's network.
+    #[must_use]
+    pub fn open_here(name: &str) -> Self {
+        Self(sys::packet_socket(name).expect("the interface exists"))
+    }
+
+    /// Sends past qdisc and egress hook from then on.
+    pub fn bypass_qdisc(&self) -> io::Result<()> {
+        sys::set_option(&self.0, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1_i32)
     }
 
     /// Sends one frame.

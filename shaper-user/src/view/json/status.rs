@@ -1,6 +1,9 @@
 //! JSON of `shaper status` and `shaper doctor`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use shaper_common::outcome::Outcome;
 
 use super::super::check::Check;
 use super::super::status::{InterfaceRow, Status};
@@ -14,6 +17,8 @@ struct StatusBody<'a> {
     max_rules: usize,
     limiting_rules: usize,
     dropped_packets_per_second: u64,
+    seen_packets: u64,
+    totals: BTreeMap<&'static str, u64>,
     is_fq_capped: bool,
     problems: Vec<ProblemBody<'a>>,
 }
@@ -64,6 +69,12 @@ pub fn status(head: &Head, status: &Status) -> String {
         max_rules: status.max_rules,
         limiting_rules: status.n_limiting,
         dropped_packets_per_second: status.drops_per_sec,
+        seen_packets: status.seen_packets(),
+        totals: Outcome::ALL
+            .map(Outcome::name)
+            .into_iter()
+            .zip(status.totals)
+            .collect(),
         is_fq_capped: status.is_fq_capped,
         problems: status
             .problems()
@@ -141,6 +152,7 @@ mod tests {
                 Value::Array(_) => "array",
                 Value::Bool(_) => "boolean",
                 Value::Number(_) => "integer",
+                Value::Object(_) => "object",
                 _ => "string",
             };
             assert!(
@@ -168,6 +180,7 @@ mod tests {
         );
         let document = assert_document(&text);
         assert_known(&document["interfaces"][0], "interface");
+        assert_known(&document["totals"], "totals");
         assert_known(&document["problems"][0], "problem");
     }
 
