@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::{Change, Context, Failure};
 use crate::dataplane::Dataplane;
+use crate::view::json;
 
 /// Keep the change that `--try` made
 #[derive(Debug, clap::Args)]
@@ -21,7 +22,9 @@ pub(crate) fn run(_args: &Args, context: &Context, out: &mut impl Write) -> anyh
         .into());
     }
     change.confirm()?;
-    if !context.format.is_json() {
+    if context.format.is_json() {
+        writeln!(out, "{}", json::confirmed(&Context::head()))?;
+    } else {
         writeln!(out, "confirmed: the change stays")?;
     }
     Ok(())

@@ -112,7 +112,7 @@ fn delete(
     }
     if written(&next) == owned {
         context.note("there was nothing to take away");
-        return Ok(());
+        return say(&[], &next, context, out);
     }
     change.commit(&dataplane, &next, context)?;
     let after = policy(&next)?;

@@ -11,7 +11,7 @@ use crate::policy::{Action, Deadline, Explanation, Ports, Prefix, Rule, Source, 
 use crate::stats::Activity;
 
 pub use self::event::event;
-pub use attached::{AttachedInterface, attached, down};
+pub use attached::{AttachedInterface, attached, confirmed, down};
 pub use difference::{applied, differences};
 pub use status::{checks, status};
 

@@ -196,6 +196,31 @@ fn the_result_is_versioned_json_if_asked_for() {
 }
 
 #[test]
+fn every_file_is_checked_whatever_is_wrong_with_another() {
+    let env = TestEnv::new();
+    env.write("good.toml", "[[rule]]\ndestination = \"any\"\nrate = \"1gbit\"\n");
+    env.write("bad.toml", "[[rule]]\ndestination = \"any\"\nrate = \"1k\"\n");
+    env.write("worse.toml", "[rules]\n");
+    let files = ["check", "bad.toml", "good.toml", "worse.toml", "nowhere.toml"];
+    let ran = env.run(&files);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (3, "good.toml: valid, 1 rule\n"),
+        "{ran:?}"
+    );
+    let places = ["bad.toml:3:8: ", "worse.toml:1:", "cannot read `nowhere.toml`"];
+    let found = places.map(|place| ran.stderr.find(place));
+    assert!(found.is_sorted() && found[0].is_some(), "{ran:?}");
+
+    let json = env.run(&[&["-o", "json"], &files[..]].concat());
+    let document: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(document["files"].as_array().unwrap().len(), 1);
+    let code = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["error"]["code"].clone();
+    let codes: Vec<_> = json.stderr.lines().map(code).collect();
+    assert_eq!(codes, ["config_invalid", "config_invalid", "config_unreadable"]);
+}
+
+#[test]
 fn the_example_is_valid_as_it_is_and_without_its_comment_marks() {
     let env = TestEnv::new();
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/shaper.toml");

@@ -1,4 +1,4 @@
-//! What `up` and `down` did, as JSON.
+//! What `up`, `down` and `confirm` did, as JSON.
 
 use serde::Serialize;
 
@@ -37,4 +37,15 @@ pub fn attached(head: &Head, attached: &[AttachedInterface]) -> String {
 #[must_use]
 pub fn down(head: &Head, was_up: bool) -> String {
     document(head, DownBody { was_up })
+}
+
+#[derive(Serialize)]
+struct ConfirmedBody {
+    is_confirmed: bool,
+}
+
+/// That a change on trial stays.
+#[must_use]
+pub fn confirmed(head: &Head) -> String {
+    document(head, ConfirmedBody { is_confirmed: true })
 }
