@@ -13,6 +13,7 @@ pub(super) use rules::{is_one_of, is_target};
 pub(super) use single::{is_due, total};
 
 use super::change::now;
+use super::sources::warnings;
 use super::{Change, Context, Failure, policy, rails, trial};
 use crate::config::{Config, RuleConfig, Source, moment, rare};
 use crate::policy::deadline::parse_span;
@@ -72,7 +73,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let trial = args.trial.as_deref().map(trial::span).transpose()?;
     let written = args.rule()?;
-    check_alone(&written)?;
+    let alone = check_alone(&written)?;
 
     let (change, dataplane) = Change::begin_up(context)?;
     if trial.is_none()
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     {
         let is_already = single.is_already(&dataplane)?;
         if args.dry_run || is_already || single.commit(&change, &dataplane, context)? {
-            warn_of_exempt(destination, &single.after, context);
+            warn(destination, &alone, &single.after, context);
             return args.say(rule, is_already, context, out);
         }
     }
@@ -119,7 +120,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         None if is_new => drop(change.commit(&dataplane, &next, context)?),
         _ => {}
     }
-    warn_of_exempt(destination, &after, context);
+    warn(destination, &alone, &after, context);
     args.say(rule, is_already, context, out)?;
     if let Some(time) = trial.filter(|_| is_new) {
         // Whoever confirms needs the lock.
@@ -130,7 +131,11 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     Ok(())
 }
 
-fn warn_of_exempt(destination: Destination, policy: &Policy, context: &Context) {
+/// Says what is surely not meant: of the rule alone, and of it in `policy`.
+fn warn(destination: Destination, alone: &Policy, policy: &Policy, context: &Context) {
+    for warning in warnings(&Config::default(), alone) {
+        context.note(format_args!("warning: {warning}"));
+    }
     if let Destination::Prefix(prefix) = destination
         && let Some(exempt) = policy.exempt().covering(prefix)
     {
@@ -141,7 +146,7 @@ fn warn_of_exempt(destination: Destination, policy: &Policy, context: &Context) 
 }
 
 /// What is wrong with the rule alone is said before anything is opened; names of groups and services come later.
-fn check_alone(written: &RuleConfig) -> anyhow::Result<()> {
+fn check_alone(written: &RuleConfig) -> anyhow::Result<Policy> {
     let mut alone = written.clone();
     alone.group = None;
     let is_known = |name: &str| Policy::default().service(name).is_ok() || name.contains(':');
@@ -152,8 +157,7 @@ fn check_alone(written: &RuleConfig) -> anyhow::Result<()> {
     {
         alone.service = None;
     }
-    Policy::try_from(&Config::of_rules(vec![alone]))?;
-    Ok(())
+    Ok(Policy::try_from(&Config::of_rules(vec![alone]))?)
 }
 
 impl Args {

@@ -1,12 +1,13 @@
 //! Why a configuration is not a policy.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::amount::AmountError;
 use super::deadline::DeadlineError;
 use super::per::PerError;
 use super::prefix::{Destination, Prefix, PrefixError};
-use super::rate::RateError;
+use super::rate::{Rate, RateError};
 use super::service::ServiceError;
 use crate::config::Place;
 
@@ -152,6 +153,16 @@ pub enum PolicyError {
         /// What is exempt.
         exempt: Prefix,
     },
+    /// A queue without room for 16 full packets at the rate: a warning.
+    #[error("a queue of `{text}` has no room for 16 full packets at {rate}: TCP will stall")]
+    ShortHorizon {
+        /// As written.
+        text: String,
+        /// At which packets leave.
+        rate: Rate,
+        /// What has room.
+        least: Duration,
+    },
     /// Two prefixes of `[exempt]` that are one, or one inside the other: a warning.
     #[error("`{prefix}` is exempt already, by `{by}`")]
     ExemptTwice {
@@ -195,6 +206,10 @@ impl PolicyError {
                 "write up to 15 characters without blanks and slashes; * and ? make a pattern"
             }
             Self::Overhead { .. } => "write for example 24 for Ethernet framing",
+            Self::ShortHorizon { least, .. } => {
+                let least_ms = least.as_micros().div_ceil(1000);
+                return Some(format!("write \"{least_ms}ms\" or more, or leave `horizon` out"));
+            }
             Self::Shadowed { .. } | Self::ExemptTwice { .. } => "take out one of them",
         };
         Some(text.to_owned())

@@ -128,6 +128,8 @@ const FULL_PACKET_BYTES: u64 = 1514;
 /// of 1 Mbit/s, waiting to try again.
 const MIN_BURST_PACKETS: u64 = 2;
 const MIN_HORIZON_PACKETS: u64 = 48;
+/// A horizon that an operator names may be shorter, but one below the time of so many lets TCP stall.
+const FEW_HORIZON_PACKETS: u64 = 16;
 /// A threshold below the time of a packet or two would mark every packet of a slow destination.
 const MIN_ECN_PACKETS: u64 = 2;
 
@@ -165,6 +167,12 @@ impl RuleLimit {
             horizon_ns: horizon_ns.min(MAX_HORIZON_NS),
             ecn_ns,
         })
+    }
+
+    /// The shortest horizon with which TCP does not stall, if its own is shorter.
+    pub(super) fn longer_horizon(&self) -> Option<Duration> {
+        let least_ns = self.rate.time_ns(FEW_HORIZON_PACKETS * FULL_PACKET_BYTES);
+        (self.horizon_ns < least_ns).then(|| Duration::from_nanos(least_ns))
     }
 
     /// As the kernel holds it.
@@ -217,6 +225,19 @@ mod tests {
     fn the_default_marking_threshold_is_at_least_two_full_packets() {
         assert_eq!(limit("20mbit").ecn_ns, Some(5_000_000));
         assert_eq!(limit("1mbit").ecn_ns, Some(2 * 1514 * 8_000));
+    }
+
+    #[test]
+    fn a_horizon_below_sixteen_full_packets_is_short() {
+        let longer = |rate: &str, horizon_us| {
+            let horizon = Some(Duration::from_micros(horizon_us));
+            let defaults = Defaults::default();
+            let limit = RuleLimit::new(rate.parse().unwrap(), None, horizon, None, &defaults).unwrap();
+            limit.longer_horizon()
+        };
+        assert_eq!(longer("1mbit", 193_791), Some(Duration::from_micros(193_792)));
+        assert_eq!(longer("1mbit", 193_792), None);
+        assert_eq!(limit("8kbit").longer_horizon(), None);
     }
 
     #[test]

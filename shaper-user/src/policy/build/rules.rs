@@ -133,7 +133,11 @@ impl Builder {
         let ecn = self.read_part(written, written.ecn.as_deref(), checks::ecn);
         let limit = RuleLimit::new(rate?, burst?, horizon?, ecn?, &self.defaults);
         let place = written.place(written.burst.as_deref().unwrap_or(&written.rate));
-        self.check(place, limit).ok_or(Reported).map(Action::Limit)
+        let limit = self.check(place, limit).ok_or(Reported)?;
+        if let Some(text) = &written.horizon {
+            self.warn_if_short(written.place(text), text, &limit);
+        }
+        Ok(Action::Limit(limit))
     }
 
     /// Keys that say how to limit have no meaning where nothing is limited.

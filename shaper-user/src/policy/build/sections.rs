@@ -161,7 +161,23 @@ impl Builder {
             return None;
         }
         let limit = RuleLimit::new(rate?, burst, horizon, ecn, &self.defaults);
-        self.check(place(written.burst.as_ref().unwrap_or(&written.rate)), limit)
+        let limit = self.check(place(written.burst.as_ref().unwrap_or(&written.rate)), limit)?;
+        if let Some(text) = &written.horizon {
+            self.warn_if_short(place(text), text, &limit);
+        }
+        Some(limit)
+    }
+
+    /// Warns of `horizon`, if it holds too little at the rate of `limit`.
+    pub(super) fn warn_if_short(&mut self, place: Place, horizon: &Text, limit: &RuleLimit) {
+        if let Some(least) = limit.longer_horizon() {
+            let error = PolicyError::ShortHorizon {
+                text: horizon.get_ref().clone(),
+                rate: limit.rate,
+                least,
+            };
+            self.warn(place, error);
+        }
     }
 
     fn refuse_second(&mut self, place: Place, section: &'static str, name: &Text, is_second: bool) {
