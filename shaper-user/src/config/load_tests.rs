@@ -93,3 +93,60 @@ fn words_that_are_far_apart_are_not_suggested() {
     assert_eq!(distance("", "rate"), 4);
     assert_eq!(suggestion("colour", &["rate", "name"]), "known here: rate, name");
 }
+
+/// Every key that may stand under `head`, as the parser lists them for one that may not.
+fn known_keys(head: &str) -> Vec<String> {
+    let error = toml::from_str::<Document>(&format!("{head}\nno-key = 1\n")).unwrap_err();
+    let listed = error
+        .message()
+        .split_once("expected")
+        .expect("others are named")
+        .1;
+    let names = listed.split('`').skip(1).step_by(2);
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_is_in_the_manual_and_in_the_example() {
+    let manual = include_str!("../../../packaging/man/shaper.toml.5");
+    let example = include_str!("../../../packaging/shaper.toml");
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let (_, manual) = manual.split_once(".SH SECTIONS").unwrap();
+    let mut n_keys = 0;
+    for (head, title) in [
+        ("", ""),
+        ("[interface.x]", ".BI [interface."),
+        ("[defaults]", ".B [defaults]"),
+        ("[exempt]", ".B [exempt]"),
+        ("[service.x]", ".BI [service."),
+        ("[group.x]", ".BI [group."),
+        ("[[rule]]", ".B [[rule]]"),
+    ] {
+        let begin = manual
+            .find(title)
+            .unwrap_or_else(|| panic!("{head} is not in the manual"));
+        let section = &manual[begin + title.len()..];
+        // One section is described behind the other; all of them are keys of the file itself.
+        let next = ["\n.BI [", "\n.B ["]
+            .iter()
+            .filter_map(|next| section.find(next))
+            .min();
+        let section = if head.is_empty() {
+            manual
+        } else {
+            &section[..next.unwrap_or(section.len())]
+        };
+        for key in known_keys(head).iter().filter(|key| *key != "metrics") {
+            n_keys += 1;
+            assert!(
+                section.split(|c| !is_word(c)).any(|word| word == key),
+                "{head} {key}: not in the manual"
+            );
+            assert!(
+                example.split(|c| !is_word(c)).any(|word| word == key),
+                "{head} {key}: not in the example"
+            );
+        }
+    }
+    assert_eq!(n_keys, 6 + 2 + 4 + 1 + 1 + 5 + 11);
+}
