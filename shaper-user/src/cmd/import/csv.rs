@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::{Draft, name_of};
+use super::draft::{Draft, Note, name_of};
 use super::units;
-use crate::config::{GroupConfig, RuleConfig, Source, rare};
+use crate::config::{Config, GroupConfig, RuleConfig, Source, rare};
 use crate::policy::Rate;
 
 /// What a column holds, by its heading in small letters.
@@ -48,11 +48,11 @@ struct Circuit {
 }
 
 /// Translates a list.
-pub(super) fn translate(text: &str) -> Draft {
+pub(super) fn translate(text: &str) -> (Config, Vec<Note>) {
     let mut draft = Draft::default();
     let mut records = records(text).into_iter();
     let Some((line, headings)) = records.next() else {
-        return draft;
+        return draft.finish();
     };
     let columns: Vec<Column> = headings
         .iter()
@@ -66,7 +66,7 @@ pub(super) fn translate(text: &str) -> Draft {
     let has = |wanted: &[Column]| columns.iter().any(|column| wanted.contains(column));
     if !has(&[Column::Address]) || !has(&[Column::Megabits, Column::Rate]) {
         draft.note(line, "the heading names no column of addresses, or none of rates");
-        return draft;
+        return draft.finish();
     }
     let mut circuits: BTreeMap<String, Circuit> = BTreeMap::new();
     for (line, fields) in records {
@@ -79,7 +79,7 @@ pub(super) fn translate(text: &str) -> Draft {
     for circuit in circuits {
         add_circuit(&mut draft, circuit);
     }
-    draft
+    draft.finish()
 }
 
 fn add_device(
@@ -211,8 +211,8 @@ mod tests {
 
     #[test]
     fn a_circuit_with_one_address_is_a_rule_and_one_with_several_is_a_group() {
-        let draft = translate(LIST);
-        let policy = Policy::try_from(&draft.config).unwrap();
+        let (config, notes) = translate(LIST);
+        let policy = Policy::try_from(&config).unwrap();
         let rules: Vec<String> = policy
             .rules()
             .iter()
@@ -239,34 +239,31 @@ mod tests {
         );
         let comment = policy.rules().iter().find_map(|rule| rule.comment.clone());
         assert_eq!(comment.unwrap(), "says \"hi\"");
-        let notes: Vec<(usize, &str)> = draft
-            .notes
-            .iter()
-            .map(|note| (note.line, note.what.as_str()))
-            .collect();
+        let notes: Vec<(usize, &str)> = notes.iter().map(|note| (note.line, note.what.as_str())).collect();
         assert_eq!(
             notes,
             [
                 (4, "its circuit has another rate on an earlier line, which counts"),
                 (5, "it has no address"),
-                (7, "`fast` Mbit/s is not a rate"),
                 (6, "`100.64.0.300` is not an address, a prefix or `any`"),
+                (7, "`fast` Mbit/s is not a rate"),
             ]
         );
     }
 
     #[test]
     fn a_short_list_has_rates_as_we_write_them() {
-        let draft = translate("# clients\nname,destination,rate\nheavy,203.0.113.7,20mbit\n,any,1gbit\n");
-        let policy = Policy::try_from(&draft.config).unwrap();
-        assert_eq!((policy.rules().len(), draft.notes.len()), (2, 0));
+        let (config, notes) =
+            translate("# clients\nname,destination,rate\nheavy,203.0.113.7,20mbit\n,any,1gbit\n");
+        let policy = Policy::try_from(&config).unwrap();
+        assert_eq!((policy.rules().len(), notes.len()), (2, 0));
         assert_eq!(policy.rules()[0].name.as_deref(), Some("heavy"));
     }
 
     #[test]
     fn a_heading_that_names_too_little_or_too_much_says_so() {
-        let draft = translate("a,b\n1,2\n");
-        let notes: Vec<&str> = draft.notes.iter().map(|note| note.what.as_str()).collect();
+        let (_, notes) = translate("a,b\n1,2\n");
+        let notes: Vec<&str> = notes.iter().map(|note| note.what.as_str()).collect();
         assert_eq!(
             notes,
             [
@@ -275,6 +272,6 @@ mod tests {
                 "the heading names no column of addresses, or none of rates"
             ]
         );
-        assert!(translate("").notes.is_empty());
+        assert!(translate("").1.is_empty());
     }
 }

@@ -1,9 +1,9 @@
 //! A configuration in the making, and what could not be translated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::config::{Config, GroupConfig, RuleConfig, ServiceConfig, text};
-use crate::policy::{Policy, Ports, Service};
+use crate::policy::{Policy, PolicyError, Ports, Service};
 
 /// Something that is not in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +17,14 @@ pub(super) struct Note {
 /// A configuration in the making.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    pub(super) config: Config,
-    pub(super) notes: Vec<Note>,
-    services: BTreeSet<String>,
-    names: BTreeSet<String>,
-    targets: BTreeSet<(String, Option<String>)>,
+    config: Config,
+    /// Rules, valid or not, each with the line it comes from.
+    rules: Vec<(usize, RuleConfig)>,
+    notes: Vec<Note>,
+    services: HashSet<String>,
+    groups: HashSet<String>,
+    /// Names that are taken, each with the number that was last put behind it.
+    names: HashMap<String, usize>,
 }
 
 impl Draft {
@@ -33,43 +36,31 @@ impl Draft {
         });
     }
 
-    /// Adds a rule that is valid by itself and has a target of its own; `line` is where it comes from.
-    pub(super) fn add_rule(&mut self, line: usize, mut rule: RuleConfig) {
-        let destination = match rule.destination.get_ref().parse::<crate::policy::Destination>() {
-            Ok(destination) => destination.to_string(),
-            Err(error) => return self.note(line, error.to_string()),
-        };
-        let mut alone = rule.clone();
-        alone.group = None;
-        alone.service = None;
-        if let Err(problems) = Policy::try_from(&Config::of_rules(vec![alone])) {
-            return self.note(line, problems.to_string());
-        }
-        let service = rule.service.as_ref().map(|service| service.get_ref().clone());
-        if !self.targets.insert((destination.clone(), service)) {
-            return self.note(line, format!("an earlier line is for {destination} already"));
-        }
-        rule.destination = text(destination);
-        self.config.rules.push(rule);
-        // Services that overlap are found only with all that came before.
-        if let Some(last) = self.config.rules.pop() {
-            let has_service = last.service.is_some();
-            self.config.rules.push(last);
-            if has_service && let Err(problems) = Policy::try_from(&self.config) {
-                self.config.rules.pop();
-                self.note(line, problems.to_string());
+    /// Adds a rule that line number `line` asks for.
+    pub(super) fn add_rule(&mut self, line: usize, rule: RuleConfig) {
+        self.rules.push((line, rule));
+    }
+
+    /// What has become of it: a valid configuration, and notes in the order of their lines. A rule that is not valid, by
+    /// itself or beside those before it, is only a note.
+    pub(super) fn finish(mut self) -> (Config, Vec<Note>) {
+        let (lines, rules): (Vec<usize>, Vec<RuleConfig>) =
+            std::mem::take(&mut self.rules).into_iter().unzip();
+        let misfits: BTreeMap<usize, PolicyError> =
+            Policy::misfits(&self.config, &rules).into_iter().collect();
+        for (index, (line, rule)) in lines.into_iter().zip(rules).enumerate() {
+            match misfits.get(&index) {
+                Some(error) => self.note(line, error.to_string()),
+                None => self.config.rules.push(rule),
             }
         }
+        self.notes.sort_by_key(|note| note.line);
+        (self.config, self.notes)
     }
 
     /// Adds a group, unless there is one of this name.
     pub(super) fn add_group(&mut self, name: &str, group: GroupConfig) {
-        let is_known = self
-            .config
-            .groups
-            .iter()
-            .any(|(known, _)| known.get_ref() == name);
-        if !is_known {
+        if self.groups.insert(name.to_owned()) {
             self.config.groups.push((text(name), group));
         }
     }
@@ -99,20 +90,28 @@ impl Draft {
     /// `wanted` as a name that no other rule has.
     pub(super) fn unique_name(&mut self, wanted: &str) -> String {
         let wanted = name_of(wanted);
-        let candidates = (1..).map(|n| {
-            if n == 1 {
-                wanted.clone()
-            } else {
-                let mut stem = wanted.clone();
-                stem.truncate(56);
-                format!("{stem}-{n}")
+        let mut number = self.names.get(&wanted).copied().unwrap_or(0);
+        let name = loop {
+            number += 1;
+            let name = numbered(&wanted, number);
+            if !self.names.contains_key(&name) {
+                break name;
             }
-        });
-        let mut free = candidates.filter(|name| !self.names.contains(name));
-        let name = free.next().unwrap_or(wanted.clone());
-        self.names.insert(name.clone());
+        };
+        self.names.insert(wanted, number);
+        self.names.entry(name.clone()).or_insert(1);
         name
     }
+}
+
+/// The first is the name itself.
+fn numbered(name: &str, number: usize) -> String {
+    if number == 1 {
+        return name.to_owned();
+    }
+    let mut stem = name.to_owned();
+    stem.truncate(56);
+    format!("{stem}-{number}")
 }
 
 /// `text` with nothing but what a name may hold.
@@ -134,5 +133,49 @@ pub(super) fn name_of(text: &str) -> String {
         name.insert(0, 'x');
         name.truncate(64);
         name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Source, rare};
+
+    #[test]
+    fn names_stay_apart_whoever_came_first() {
+        let mut draft = Draft::default();
+        let names = ["a-2", "a", "a", "a", "a-2"].map(|name| draft.unique_name(name));
+        assert_eq!(names, ["a-2", "a", "a-3", "a-4", "a-2-2"]);
+        let long = "x".repeat(64);
+        let names = [&long, &long].map(|name| draft.unique_name(name));
+        assert_eq!(names, [long.clone(), format!("{}-2", "x".repeat(56))]);
+    }
+
+    /// So many that to look at all before each of them would take minutes.
+    #[test]
+    fn a_long_list_for_services_is_looked_at_once() {
+        const N_RULES: usize = 10_000;
+        let mut draft = Draft::default();
+        for n in 0..N_RULES {
+            let mut rule = RuleConfig::new(format!("10.0.{}.{}", n >> 8, n & 255), "1mbit", Source::Config);
+            rule.name = Some(rare(draft.unique_name("same")));
+            rule.service = Some(rare("imap"));
+            rule.group = Some(rare(format!("g{n}")));
+            draft.add_group(&format!("g{n}"), GroupConfig::new("2mbit"));
+            draft.add_rule(n + 1, rule.clone());
+            rule.service = Some(rare("tcp:100-200"));
+            rule.name = None;
+            draft.add_rule(N_RULES + n + 1, rule);
+        }
+        let (config, notes) = draft.finish();
+        assert_eq!((config.rules.len(), notes.len()), (N_RULES, N_RULES));
+        assert!(notes[0].what.contains("tcp:143"), "{:?}", notes[0]);
+        assert!(
+            notes
+                .iter()
+                .zip(N_RULES + 1..)
+                .all(|(note, line)| note.line == line)
+        );
+        Policy::try_from(&config).unwrap();
     }
 }

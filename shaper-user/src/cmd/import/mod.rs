@@ -14,7 +14,6 @@ use anyhow::Context as _;
 
 use super::{Context, Failure, policy};
 use crate::store::as_configuration;
-use draft::Draft;
 
 /// Print a configuration made from a tc script or a list of clients
 #[derive(Debug, clap::Args)]
@@ -40,11 +39,10 @@ const MAX_BYTES: u64 = 256 << 20;
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let text = read(&args.file)?;
-    let draft = match args.kind {
+    let (config, notes) = match args.kind {
         Kind::Tc => tc::translate(&text),
         Kind::Csv => csv::translate(&text),
     };
-    let Draft { config, notes, .. } = draft;
     // Whatever is printed here is a valid configuration.
     policy(&config)?;
     out.write_all(as_configuration(&config)?.as_bytes())?;

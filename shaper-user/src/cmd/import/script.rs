@@ -1,4 +1,5 @@
-//! A shell script as commands of words: comments, continued lines, quotes and plain variables. Nothing is run.
+//! A shell script as commands of words: comments, continued lines, quotes and plain variables. Nothing is run. Where a
+//! command writes to is left out if it is to another descriptor or to nowhere, and is words of it otherwise.
 
 use std::collections::HashMap;
 
@@ -24,7 +25,7 @@ pub(super) fn commands(text: &str) -> Vec<Command> {
             line.push(' ');
             line.push_str(next.trim_end());
         }
-        for words in split(&line) {
+        for words in split(&line).into_iter().map(without_silence) {
             let words: Vec<String> = words
                 .into_iter()
                 .map(|(word, is_literal)| {
@@ -82,6 +83,7 @@ fn split(line: &str) -> Vec<Vec<(String, bool)>> {
             commands.push(Vec::new());
         }
     };
+    let mut before = ' ';
     for c in line.chars() {
         match (c, quote) {
             (c, Some(open)) if c == open => quote = None,
@@ -92,6 +94,7 @@ fn split(line: &str) -> Vec<Vec<(String, bool)>> {
                 is_literal |= c == '\'';
             }
             ('#', None) if !has_word => break,
+            ('&', None) if before == '>' => word.push(c),
             (';' | '&' | '|', None) => end(&mut word, &mut has_word, &mut is_literal, true),
             (c, None) if c.is_whitespace() => end(&mut word, &mut has_word, &mut is_literal, false),
             (c, None) => {
@@ -99,10 +102,28 @@ fn split(line: &str) -> Vec<Vec<(String, bool)>> {
                 has_word = true;
             }
         }
+        before = c;
     }
     end(&mut word, &mut has_word, &mut is_literal, false);
     commands.retain(|words| !words.is_empty());
     commands
+}
+
+/// Without `2>/dev/null`, `>&2` and the like.
+fn without_silence(words: Vec<(String, bool)>) -> Vec<(String, bool)> {
+    let mut kept = Vec::with_capacity(words.len());
+    let mut words = words.into_iter().peekable();
+    while let Some((word, is_literal)) = words.next() {
+        let target = word
+            .trim_start_matches(|c: char| c.is_ascii_digit())
+            .strip_prefix('>');
+        match target.map(|target| target.trim_start_matches('>')) {
+            Some("") if words.next_if(|(next, _)| next == "/dev/null").is_some() => {}
+            Some(target) if target == "/dev/null" || target.starts_with('&') => {}
+            _ => kept.push((word, is_literal)),
+        }
+    }
+    kept
 }
 
 /// `$NAME` and `${NAME}` replaced; what is not known stays as it is, and is named later by whoever reads the word.
@@ -152,6 +173,20 @@ mod tests {
     #[test]
     fn quotes_keep_blanks_and_single_ones_keep_dollars() {
         assert_eq!(words("A=1\necho \"$A b\" '$A' $B"), [["echo", "1 b", "$A", "$B"]]);
+    }
+
+    #[test]
+    fn what_goes_nowhere_is_left_out_and_what_is_written_stays() {
+        assert_eq!(
+            words("tc a 2>/dev/null >&2\ntc b > /dev/null 2>&1 || exit 1\necho 1 > /proc/x & tc c\n"),
+            [
+                vec!["tc", "a"],
+                vec!["tc", "b"],
+                vec!["exit", "1"],
+                vec!["echo", "1", ">", "/proc/x"],
+                vec!["tc", "c"]
+            ]
+        );
     }
 
     #[test]

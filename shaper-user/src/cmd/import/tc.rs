@@ -3,14 +3,18 @@
 //! A class with one destination becomes a rule. One with several becomes a group that its rules share, as they shared
 //! the class. A class of other classes becomes the group of theirs.
 
-use std::collections::BTreeMap;
+mod rules;
+mod words;
 
-use super::draft::{Draft, name_of};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::draft::{Draft, Note};
 use super::matches::Match;
 use super::script::{self, Command};
 use super::units;
-use crate::config::{GroupConfig, RuleConfig, Source, rare, text};
+use crate::config::Config;
 use crate::policy::Rate;
+use words::{NEEDLESS, WITHOUT_COUNTERPART, class_id, number, shows, value};
 
 /// An HTB class.
 #[derive(Clone, Debug)]
@@ -32,19 +36,21 @@ struct Filter {
 struct Script {
     draft: Draft,
     classes: BTreeMap<String, Class>,
-    /// `fw` filters: mark to class.
-    marks: BTreeMap<u32, String>,
+    /// `fw` filters: mark to class, with the line.
+    marks: BTreeMap<u32, (usize, String)>,
+    /// Words without counterpart that were named already.
+    named: BTreeSet<&'static str>,
     filters: Vec<Filter>,
     default_class: Option<(usize, String)>,
 }
 
 /// Translates a script.
-pub(super) fn translate(text: &str) -> Draft {
+pub(super) fn translate(text: &str) -> (Config, Vec<Note>) {
     let mut script = Script::default();
     for command in script::commands(text) {
         script.read(&command);
     }
-    script.finish()
+    script.finish().finish()
 }
 
 impl Script {
@@ -66,7 +72,12 @@ impl Script {
                     _ => self.leave(command, "not a rule"),
                 }
             }
-            "set" | "exit" | "modprobe" | "echo" | "ip" => {}
+            // They have no part in what is sent how fast.
+            "set" | "exit" | "modprobe" => {}
+            "echo" if !rest.iter().any(|word| word.contains('>')) => {}
+            "echo" => self.leave(command, "what it writes is not looked at"),
+            "ip" if shows(rest) => {}
+            "ip" => self.leave(command, "shaper changes no interfaces, addresses and routes"),
             _ => self.leave(command, "not a command of tc, iptables or nft"),
         }
     }
@@ -94,6 +105,16 @@ impl Script {
             ["class", "add" | "replace" | "change", rest @ ..] => self.read_class(command, rest),
             ["filter", "add" | "replace", rest @ ..] => self.read_filter(command, rest),
             _ => self.leave(command, "not understood"),
+        }
+    }
+
+    /// Names words of `words` that shaper has nothing for: once each, because every class of a script has them.
+    fn name_without_counterpart(&mut self, command: &Command, words: &[&str]) {
+        for (word, why) in WITHOUT_COUNTERPART {
+            if words.contains(&word) && self.named.insert(word) {
+                let what = format!("`{word}`, here and on any other line: {why}");
+                self.draft.note(command.line, what);
+            }
         }
     }
 
@@ -125,6 +146,7 @@ impl Script {
                 &format!("`{rate}` is not a rate from 8 kbit/s to 1600 gbit/s"),
             );
         };
+        self.name_without_counterpart(command, words);
         let burst = value(words, "burst");
         let class = Class {
             line: command.line,
@@ -158,20 +180,22 @@ impl Script {
         let mark = value(words, "handle").and_then(number);
         let class = value(words, "flowid").or_else(|| value(words, "classid"));
         match (mark, class) {
-            (Some(mark), Some(class)) => drop(self.marks.insert(mark, class_id(class))),
+            (Some(mark), Some(class)) => {
+                let class = class_id(class);
+                let (_, known) = self.marks.entry(mark).or_insert((command.line, class.clone()));
+                if *known != class {
+                    self.leave(command, "an earlier line sends this mark to another class");
+                }
+            }
             _ => self.leave(command, "a mark and a class are needed"),
         }
     }
 
     fn read_mark(&mut self, command: &Command, matched: Match, words: &[String]) {
-        // What carries marks from the connection to the packet and back is not needed.
-        let is_carrying = |word: &String| {
-            matches!(
-                word.as_str(),
-                "--restore-mark" | "--save-mark" | "-F" | "-X" | "-N" | "-D" | "-Z"
-            )
-        };
-        if !words.iter().any(is_carrying) {
+        // Marks need not be carried from the connection to the packet and back, and of what such scripts take away before
+        // they make it anew, shaper has nothing.
+        let is_needless = |word: &String| NEEDLESS.contains(&word.as_str());
+        if !words.iter().any(is_needless) {
             self.add_filter(command, matched);
         }
     }
@@ -185,129 +209,6 @@ impl Script {
             line: command.line,
             matched,
         });
-    }
-
-    fn finish(mut self) -> Draft {
-        let mut by_class: BTreeMap<String, Vec<Filter>> = BTreeMap::new();
-        for filter in std::mem::take(&mut self.filters) {
-            let mark = filter
-                .matched
-                .mark
-                .as_deref()
-                .map(|mark| mark.split('/').next().unwrap_or(mark));
-            let class = match (&filter.matched.class, mark) {
-                (Some(class), _) => Some(class_id(class)),
-                (None, Some(mark)) => number(mark).and_then(|mark| self.marks.get(&mark).cloned()),
-                (None, None) => None,
-            };
-            match class.filter(|class| self.classes.contains_key(class)) {
-                Some(class) => by_class.entry(class).or_default().push(filter),
-                None => self
-                    .draft
-                    .note(filter.line, "what it matches goes to no class that is known"),
-            }
-        }
-        if let Some((line, class)) = self.default_class.take()
-            && self.classes.contains_key(&class)
-        {
-            let matched = Match {
-                destination: Some("any".to_owned()),
-                ..Match::default()
-            };
-            by_class.entry(class).or_default().push(Filter { line, matched });
-        }
-        for (id, class) in self.classes.clone() {
-            match by_class.remove(&id) {
-                Some(filters) => self.add_class(&id, &class, &filters),
-                None if self
-                    .classes
-                    .values()
-                    .any(|other| other.parent.as_ref() == Some(&id)) => {}
-                None => self
-                    .draft
-                    .note(class.line, format!("class {id}: nothing is sent to it")),
-            }
-        }
-        self.draft
-    }
-
-    fn add_class(&mut self, id: &str, class: &Class, filters: &[Filter]) {
-        let name = name_of(&format!("class-{id}"));
-        let parent = class
-            .parent
-            .as_ref()
-            .and_then(|parent| Some((parent.clone(), self.classes.get(parent)?.clone())));
-        let group = match (parent, filters) {
-            (Some((parent, limit)), [_]) => {
-                let parent_name = name_of(&format!("class-{parent}"));
-                self.draft.add_group(&parent_name, group(&limit));
-                if limit
-                    .parent
-                    .is_some_and(|outer| self.classes.contains_key(&outer))
-                {
-                    self.draft.note(
-                        limit.line,
-                        format!("class {parent}: only one level of groups is translated"),
-                    );
-                }
-                Some(parent_name)
-            }
-            (parent, [_, _, ..]) => {
-                self.draft.add_group(&name, group(class));
-                if let Some((parent, _)) = parent {
-                    let what = format!(
-                        "class {id}: it has several destinations, so it is a group, and none of {parent}"
-                    );
-                    self.draft.note(class.line, what);
-                }
-                Some(name.clone())
-            }
-            (None, _) | (Some(_), []) => None,
-        };
-        for filter in filters {
-            let destination = filter.matched.destination.clone();
-            let ports = match filter.matched.service() {
-                Ok(ports) => ports,
-                Err(why) => {
-                    self.draft.note(filter.line, why);
-                    continue;
-                }
-            };
-            let destination = destination.unwrap_or_else(|| "any".to_owned());
-            let mut rule = RuleConfig::new(destination, class.rate.to_string(), Source::Config);
-            rule.name = Some(rare(self.draft.unique_name(&name)));
-            rule.burst = class.burst_bytes.map(|bytes| rare(format!("{bytes}B")));
-            rule.group = group.as_ref().map(rare);
-            rule.service = ports.map(|ports| rare(self.draft.service(&ports)));
-            self.draft.add_rule(filter.line, rule);
-        }
-    }
-}
-
-fn group(class: &Class) -> GroupConfig {
-    let mut group = GroupConfig::new(class.rate.to_string());
-    group.burst = class.burst_bytes.map(|bytes| text(format!("{bytes}B")));
-    group
-}
-
-fn value<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
-    let at = words.iter().position(|word| *word == key)?;
-    words.get(at + 1).copied()
-}
-
-/// tc's numbers of classes are hexadecimal, and `:10` is short for `1:10`.
-fn class_id(text: &str) -> String {
-    let (major, minor) = text.split_once(':').unwrap_or(("1", text));
-    let major = if major.is_empty() { "1" } else { major };
-    let part = |text: &str| text.trim_start_matches('0').to_ascii_lowercase();
-    format!("{}:{}", part(major), part(minor))
-}
-
-fn number(text: &str) -> Option<u32> {
-    let text = text.split('/').next().unwrap_or(text);
-    match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
     }
 }
 
