@@ -1,6 +1,12 @@
 //! What is hostile about a configuration, kind by kind, made from a seed.
 
+mod contradictions;
+mod words;
+
 use std::fmt::Write;
+
+use contradictions::contradictory;
+use words::{HEADERS, KEYS, VALUES};
 
 /// A small generator of our own, so that the same seed makes the same configurations everywhere.
 pub(super) struct Dice(pub(super) u64);
@@ -18,101 +24,6 @@ impl Dice {
         from[self.roll(from.len())]
     }
 }
-
-const KEYS: [&str; 24] = [
-    "name",
-    "destination",
-    "service",
-    "per",
-    "rate",
-    "group",
-    "burst",
-    "horizon",
-    "ecn",
-    "expires",
-    "comment",
-    "ports",
-    "prefixes",
-    "overhead",
-    "enforcement",
-    "max_clients",
-    "listen",
-    "rat",
-    "",
-    "\"quo\\\"ted\"",
-    "a.b",
-    "rule",
-    "\"\\u0000\"",
-    "__proto__",
-];
-
-const VALUES: [&str; 46] = [
-    "\"203.0.113.7\"",
-    "\"203.0.113.0/24\"",
-    "\"2001:db8::/56\"",
-    "\"any\"",
-    "\"0.0.0.0/0\"",
-    "\"::/0\"",
-    "\"10.0.0.7/8\"",
-    "\"20mbit\"",
-    "\"unlimited\"",
-    "\"block\"",
-    "\"0bit\"",
-    "\"1600gbit\"",
-    "\"999999999999999999999999gbit\"",
-    "\"20Mbps\"",
-    "\"imap\"",
-    "\"tcp:1-65535\"",
-    "\"udp:9-1\"",
-    "\"tcp:99999\"",
-    "\"client\"",
-    "\"/0\"",
-    "\"/129\"",
-    "\"g\"",
-    "\"10ms\"",
-    "\"86401s\"",
-    "\"-1ms\"",
-    "\"off\"",
-    "\"\"",
-    "2026-12-31T23:00:00Z",
-    "2026-12-31",
-    "23:00:00",
-    "9999-12-31T23:59:59-23:59",
-    "0000-01-01T00:00:00Z",
-    "0",
-    "-1",
-    "9223372036854775807",
-    "9223372036854775808",
-    "1e308",
-    "nan",
-    "true",
-    "[]",
-    "{}",
-    "[\"10.0.0.0/8\", 7]",
-    "[\"tcp:1\", \"tcp:1\", \"udp:1-9\"]",
-    "\"\"\"\nmany\nlines\"\"\"",
-    "\"\\u202e\\u0007\"",
-    "'raw\\'",
-];
-
-const HEADERS: [&str; 16] = [
-    "[[rule]]",
-    "[[rule]]",
-    "[[rule]]",
-    "[rule]",
-    "[defaults]",
-    "[exempt]",
-    "[service.x]",
-    "[service.imap]",
-    "[service.\"a b\"]",
-    "[group.g]",
-    "[group.g]",
-    "[interface.eth0]",
-    "[interface.\"*\"]",
-    "[metrics]",
-    "[nothing]",
-    "[[interface]]",
-];
 
 /// Sections, keys and values that exist, mostly in places where they make no sense.
 fn mixed(dice: &mut Dice) -> String {
@@ -135,6 +46,24 @@ pub(super) const SOUND: &str = "[interface.eth0]\noverhead = 24\n[defaults]\nbur
     [[rule]]\nname = \"a\"\ndestination = \"203.0.113.0/24\"\nservice = \"x\"\nper = \"client\"\nrate = \"20mbit\"\n\
     group = \"g\"\nburst = \"5kB\"\nhorizon = \"1s\"\necn = \"off\"\nexpires = 2099-12-31T23:00:00Z\ncomment = \"ü\"\n\
     [[rule]]\ndestination = \"any\"\nrate = \"block\"\n";
+
+/// The sound one with other rates and a few rules more.
+fn sound(dice: &mut Dice) -> String {
+    let mut text = SOUND.replace("20mbit", &format!("{}kbit", 8 + dice.roll(1_000_000)));
+    for n in 0..dice.roll(4) {
+        let (destination, rate) = (somebody(dice, n), 1 + dice.roll(1_000));
+        let _ = write!(
+            text,
+            "[[rule]]\ndestination = \"{destination}\"\nrate = \"{rate}mbit\"\n"
+        );
+    }
+    text
+}
+
+/// An address that is in no other rule, if `n` is not.
+fn somebody(dice: &mut Dice, n: usize) -> String {
+    format!("100.{}.{}.{n}", dice.roll(256), dice.roll(256))
+}
 
 /// What is hostile about a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,7 +95,11 @@ impl Kind {
     pub(super) fn make(self, dice: &mut Dice) -> Vec<u8> {
         match self {
             Self::Mixed => mixed(dice).into_bytes(),
-            Self::Truncated => SOUND.as_bytes()[..dice.roll(SOUND.len())].to_vec(),
+            Self::Truncated => {
+                let mut bytes = sound(dice).into_bytes();
+                bytes.truncate(dice.roll(bytes.len()));
+                bytes
+            }
             Self::Damaged => damaged(dice),
             Self::NotText => not_text(dice),
             Self::WrongType => wrong_type(dice).into_bytes(),
@@ -188,7 +121,7 @@ impl Kind {
 
 /// The sound one with bytes replaced, doubled or swapped.
 fn damaged(dice: &mut Dice) -> Vec<u8> {
-    let mut bytes = SOUND.as_bytes().to_vec();
+    let mut bytes = sound(dice).into_bytes();
     for _ in 0..=dice.roll(4) {
         let at = dice.roll(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
         match dice.roll(5) {
@@ -210,7 +143,7 @@ fn damaged(dice: &mut Dice) -> Vec<u8> {
 
 /// The sound one with bytes in it that are no UTF-8.
 fn not_text(dice: &mut Dice) -> Vec<u8> {
-    let mut bytes = SOUND.as_bytes().to_vec();
+    let mut bytes = sound(dice).into_bytes();
     let at = dice.roll(bytes.len());
     let junk: &[u8] = dice.pick(&[&b"\xff\xfe"[..], b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5"]);
     bytes.splice(at..at, junk.iter().copied()).for_each(drop);
@@ -219,11 +152,12 @@ fn not_text(dice: &mut Dice) -> Vec<u8> {
 
 /// The sound one with the value of a key replaced by one of another type.
 fn wrong_type(dice: &mut Dice) -> String {
-    let n_values = SOUND.matches(" = ").count();
+    let sound = sound(dice);
+    let n_values = sound.matches(" = ").count();
     let chosen = dice.roll(n_values);
     let mut seen = 0;
     let mut text = String::new();
-    for line in SOUND.lines() {
+    for line in sound.lines() {
         let Some((key, value)) = line.split_once(" = ") else {
             let _ = writeln!(text, "{line}");
             continue;
@@ -256,29 +190,18 @@ fn duplicate(dice: &mut Dice) -> String {
     let n_between = dice.roll(50);
     let between =
         (0..n_between).map(|n| format!("[[rule]]\ndestination = \"10.0.0.{n}\"\nrate = \"1mbit\"\n"));
-    format!("{SOUND}{}{}", between.collect::<String>(), dice.pick(&more))
-}
-
-/// The sound one, and a rule of which one part excludes another.
-fn contradictory(dice: &mut Dice) -> String {
-    let more = [
-        "destination = \"10.1.1.1\"\nrate = \"block\"\nburst = \"5kB\"\n",
-        "destination = \"10.1.1.1\"\nrate = \"unlimited\"\nper = \"ip\"\n",
-        "destination = \"10.1.1.1\"\nrate = \"unlimited\"\ngroup = \"g\"\n",
-        "destination = \"10.1.1.1\"\nrate = \"1mbit\"\ngroup = \"nobody\"\n",
-        "destination = \"10.1.1.1\"\nrate = \"1mbit\"\nservice = \"nothing\"\n",
-        "destination = \"10.1.1.0/24\"\nrate = \"1mbit\"\nper = \"/16\"\n",
-        "destination = \"10.1.1.1/24\"\nrate = \"1mbit\"\n",
-        "destination = \"203.0.113.0/24\"\nservice = \"tcp:8\"\nrate = \"1mbit\"\n",
-        "destination = \"224.0.0.1\"\nrate = \"1mbit\"\n",
-    ];
-    format!("{SOUND}[[rule]]\n{}", dice.pick(&more))
+    format!(
+        "{}{}{}",
+        sound(dice),
+        between.collect::<String>(),
+        dice.pick(&more)
+    )
 }
 
 const SIZES: [usize; 3] = [10, 1_000, 20_000];
 
 fn deep(dice: &mut Dice) -> String {
-    let n = dice.pick(&SIZES) + dice.roll(10);
+    let n = dice.pick(&SIZES) + dice.roll(500);
     match dice.roll(3) {
         0 => format!("x = {}{}", "[".repeat(n), "]".repeat(n)),
         1 => format!("x = {}", "{a=".repeat(n)),
@@ -287,7 +210,7 @@ fn deep(dice: &mut Dice) -> String {
 }
 
 fn huge(dice: &mut Dice) -> String {
-    let n = dice.pick(&SIZES) + dice.roll(10);
+    let n = dice.pick(&SIZES) + dice.roll(500);
     match dice.roll(6) {
         0 => format!(
             "[[rule]]\ndestination = \"{}\"\nrate = \"1mbit\"\n",
