@@ -1,6 +1,5 @@
 //! What the counters said at one moment, and what happened between two. Pure: no clock, no kernel.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use shaper_common::NSEC_PER_SEC;
@@ -100,7 +99,8 @@ pub struct Activity {
 /// What became of every entry between two snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct Activities {
-    by_key: HashMap<TableKey, Activity>,
+    /// In ascending order of keys, as snapshots are: there may be a million, and whoever asks goes by the same order.
+    of_entries: Vec<(TableKey, Activity)>,
 }
 
 impl Activities {
@@ -109,24 +109,23 @@ impl Activities {
     #[must_use]
     pub fn between(before: &Snapshot, after: &Snapshot) -> Self {
         let elapsed_ns = after.taken_ns.saturating_sub(before.taken_ns).max(1);
-        let old: HashMap<TableKey, Bucket> = before
-            .entries
-            .iter()
-            .map(|entry| (entry.key, entry.bucket))
-            .collect();
+        let mut old = before.entries.iter().peekable();
         let activity = |entry: &EntrySnapshot| {
-            let old = old.get(&entry.key).copied().unwrap_or_default();
+            while old.next_if(|old| old.key < entry.key).is_some() {}
+            let old = old.next_if(|old| old.key == entry.key);
+            let old = old.map_or_else(Bucket::default, |old| old.bucket);
             (entry.key, Activity::between(&old, &entry.bucket, elapsed_ns))
         };
         Self {
-            by_key: after.entries.iter().map(activity).collect(),
+            of_entries: after.entries.iter().map(activity).collect(),
         }
     }
 
     /// That of one entry.
     #[must_use]
     pub fn get(&self, key: &TableKey) -> Option<&Activity> {
-        self.by_key.get(key)
+        let index = self.of_entries.binary_search_by_key(key, |(key, _)| *key).ok()?;
+        Some(&self.of_entries[index].1)
     }
 }
 
@@ -198,6 +197,38 @@ mod tests {
             let activities = Activities::between(&before, &after);
             assert_eq!(activities.get(&TableKey::Any).unwrap().sent_bytes_per_sec, 500);
         }
+    }
+
+    #[test]
+    fn entries_that_came_and_went_do_not_mix_up_the_others() {
+        let key = |n| TableKey::Prefix4(n, shaper_common::rule::Key4::default());
+        let of = |keys: &[u32], bytes| {
+            let buckets = keys
+                .iter()
+                .map(|n| (key(*n), bucket(bytes * u64::from(*n), 0, 0, 0)));
+            buckets.collect::<Vec<_>>()
+        };
+        let before = snapshot(0, &of(&[1, 2, 4, 7], 10));
+        let after = snapshot(NSEC_PER_SEC, &of(&[2, 3, 4, 5, 8], 100));
+        let activities = Activities::between(&before, &after);
+        let rates: Vec<_> = (1..=8)
+            .map(|n| {
+                activities
+                    .get(&key(n))
+                    .map(|activity| activity.sent_bytes_per_sec)
+            })
+            .collect();
+        let expected = [
+            None,
+            Some(180),
+            Some(300),
+            Some(360),
+            Some(500),
+            None,
+            None,
+            Some(800),
+        ];
+        assert_eq!(rates, expected);
     }
 
     #[test]

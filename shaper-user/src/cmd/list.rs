@@ -77,8 +77,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
             let is_exempt = !policy.is_in_force(rule);
             let measured = activities.as_ref().filter(|_| !is_exempt);
             // All entries of a rule share its bucket.
-            let key = policy.keys(rule).into_iter().next();
-            let activity = measured.zip(key).and_then(|(all, key)| all.get(&key));
+            let activity = measured.and_then(|all| all.get(policy.keys(rule).first()?));
             Row {
                 rule,
                 is_exempt,

@@ -154,15 +154,15 @@ impl Builder {
         // Of rules with one target the latest source counts: temporary, kept, configuration.
         self.rules
             .sort_by(|a, b| a.target().cmp(&b.target()).then(b.source.cmp(&a.source)));
-        let mut rules: Vec<Rule> = Vec::with_capacity(self.rules.len());
+        let mut rules = self.rules;
         let mut overridden = Vec::new();
-        for rule in self.rules {
-            if rules.last().is_some_and(|last| last.target() == rule.target()) {
-                overridden.push(rule);
-            } else {
-                rules.push(rule);
+        rules.dedup_by(|rule, first| {
+            let is_overridden = rule.target() == first.target();
+            if is_overridden {
+                overridden.push(rule.clone());
             }
-        }
+            is_overridden
+        });
         let classes = PortClasses::new(
             rules
                 .iter()
