@@ -99,8 +99,10 @@ pub struct Activity {
 /// What became of every entry between two snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct Activities {
-    /// In ascending order of keys, as snapshots are: there may be a million, and whoever asks goes by the same order.
-    of_entries: Vec<(TableKey, Activity)>,
+    /// In ascending order, as snapshots are; apart from what they lead to, because there may be a million to search.
+    keys: Vec<TableKey>,
+    /// One for each key.
+    of_keys: Vec<Activity>,
 }
 
 impl Activities {
@@ -116,16 +118,15 @@ impl Activities {
             let old = old.map_or_else(Bucket::default, |old| old.bucket);
             (entry.key, Activity::between(&old, &entry.bucket, elapsed_ns))
         };
-        Self {
-            of_entries: after.entries.iter().map(activity).collect(),
-        }
+        let (keys, of_keys) = after.entries.iter().map(activity).unzip();
+        Self { keys, of_keys }
     }
 
     /// That of one entry.
     #[must_use]
     pub fn get(&self, key: &TableKey) -> Option<&Activity> {
-        let index = self.of_entries.binary_search_by_key(key, |(key, _)| *key).ok()?;
-        Some(&self.of_entries[index].1)
+        let index = self.keys.binary_search(key).ok()?;
+        self.of_keys.get(index)
     }
 }
 
