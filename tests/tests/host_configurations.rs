@@ -55,4 +55,7 @@ fn what_is_refused_has_changed_nothing() {
         assert!(n_refused > N_EACH / 4, "{kind:?}: {n_refused} refused");
     }
     assert_eq!(server.run(&["status"]).code, 0);
+    server.configure(CONFIG);
+    server.ok(&["apply"]);
+    assert!(!eye.look().is_the_same(&before), "no change would be seen");
 }
