@@ -50,7 +50,10 @@ impl Change {
             finish(&lock, &policies, context)?;
         }
         let change = Self { lock, policies };
-        if change.trial()?.is_some_and(|trial| is_due(&trial)) {
+        if change
+            .trial()?
+            .is_some_and(|trial| is_due(trial.deadline_unix_secs))
+        {
             change.take_back(context)?;
         }
         Ok(change)
@@ -255,12 +258,12 @@ pub(crate) fn now() -> Deadline {
     Deadline(now.as_secs())
 }
 
-/// Whether a change on trial is to be taken back: its time is over, or further away than any trial lasts, because the
-/// clock was set back.
-fn is_due(trial: &Trial) -> bool {
+/// Whether a change on trial with this deadline is to be taken back: its time is over, or further away than any trial
+/// lasts, because the clock was set back.
+pub(super) fn is_due(deadline_unix_secs: u64) -> bool {
     let now = now();
     let latest = now.0.saturating_add(LONGEST_TRIAL.as_secs());
-    Deadline(trial.deadline_unix_secs).is_over(now) || trial.deadline_unix_secs > latest
+    Deadline(deadline_unix_secs).is_over(now) || deadline_unix_secs > latest
 }
 
 /// `config` without the rules whose deadline has passed.
@@ -325,7 +328,7 @@ pub(crate) fn running(context: &Context) -> anyhow::Result<Running> {
     let policies = Policies::new(&context.paths);
     let is_due_now = || -> anyhow::Result<bool> {
         let trial = policies.trial()?;
-        Ok(trial.as_ref().is_some_and(is_due))
+        Ok(trial.is_some_and(|trial| is_due(trial.deadline_unix_secs)))
     };
     if policies.has_next() || is_due_now()? {
         return Change::begin_in_trial(context)?.running(context);
@@ -336,24 +339,4 @@ pub(crate) fn running(context: &Context) -> anyhow::Result<Running> {
         return Ok(in_time(configured));
     };
     Ok(running)
-}
-
-/// Takes away the rules whose deadline has passed; how many there were.
-///
-/// # Errors
-///
-/// If shaper is not up, or the change fails; then nothing was changed.
-pub fn expire(context: &Context) -> anyhow::Result<usize> {
-    let (change, dataplane) = match Change::begin_up(context) {
-        // What is on trial is committed or taken back soon, and its rules end then.
-        Err(error) if error.downcast_ref::<Failure>().is_some() => return Ok(0),
-        begun => begun?,
-    };
-    let running = change.running(context)?;
-    let now = now();
-    let n_ended = running.rules.iter().filter(|rule| has_ended(rule, now)).count();
-    if n_ended > 0 {
-        change.commit(&dataplane, &running, context)?;
-    }
-    Ok(n_ended)
 }

@@ -14,6 +14,7 @@ mod diff;
 mod doctor;
 mod down;
 mod exempt;
+mod expire;
 mod get;
 mod import;
 mod kernel_log;
@@ -42,9 +43,9 @@ use std::io::Write;
 use clap::Parser;
 
 pub(crate) use change::Change;
-pub use change::expire;
 pub use cli::Cli;
 pub use context::{Context, Format, Verbosity};
+pub use expire::expire;
 pub(crate) use failure::Failure;
 pub(crate) use sources::policy;
 
