@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod lab;
 pub mod machine;
 pub mod model;
+pub mod monitor;
 pub mod object;
 pub mod packet;
 pub mod plane;

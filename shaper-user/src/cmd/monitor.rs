@@ -13,7 +13,7 @@ use super::{Context, Failure};
 use crate::config::RuleConfig;
 use crate::monitor::journal::Journal;
 use crate::monitor::notify::Notify;
-use crate::monitor::{Repair, Retry, State};
+use crate::monitor::{Repair, Retry, Standing, State};
 use crate::view::event::{Event, Kind};
 
 /// What its manual page says besides the options.
@@ -27,8 +27,8 @@ minute mean that another tool undoes them; then it waits for half a minute.
 
 Under systemd, each event is an entry of the journal with the fields SHAPER_EVENT (up, down, degraded, repaired, restored, \
 repair_failed, contested, expired, lost, unreadable), SHAPER_INTERFACE, SHAPER_RULE, SHAPER_DESTINATION and SHAPER_REMEDY, for example \
-`journalctl SHAPER_EVENT=degraded`. Elsewhere it is a line on standard error. The watchdog is fed only after the kernel was asked \
-and answered. SIGHUP makes it look at once; SIGTERM ends it.";
+`journalctl SHAPER_EVENT=degraded`. Elsewhere it is a line on standard error. It is ready after the first look, whatever that found; \
+the watchdog is fed only after the kernel was asked and answered. SIGHUP makes it look at once; SIGTERM ends it.";
 
 /// Keep limits in place: attach interfaces that come back, put fq back, report the rest
 #[derive(Debug, clap::Args)]
@@ -62,8 +62,10 @@ struct Monitor<'a> {
     journal: Journal,
     notify: Notify,
     started: Instant,
-    /// When systemd last heard of us; `None` before the first look that succeeded.
-    told: Option<Instant>,
+    /// Whether systemd knows that we have looked.
+    is_ready: bool,
+    /// When systemd last heard that the kernel answers.
+    fed: Option<Instant>,
     /// Whether it was said that systemd cannot be told.
     is_unheard: bool,
     /// When expiry may be tried again.
@@ -85,7 +87,8 @@ impl<'a> Monitor<'a> {
             journal: Journal::open(),
             notify: Notify::from_environment()?,
             started: Instant::now(),
-            told: None,
+            is_ready: false,
+            fed: None,
             is_unheard: false,
             expiry: Retry::default(),
             aged: Instant::now(),
@@ -97,7 +100,10 @@ impl<'a> Monitor<'a> {
     /// Once, for scripts and tests.
     fn once(&mut self) -> anyhow::Result<()> {
         // Whatever stands in the way of a look is the answer.
-        self.observer.look()?;
+        let found = self.observer.look()?;
+        if let Standing::Other { what, .. } = found.standing {
+            return Err(Failure::Differs { message: what }.into());
+        }
         let is_seen = self.look();
         if let Some(repair) = self.state.repair(self.started.elapsed()) {
             let outcome = repair::carry_out(self.context, &repair);
@@ -115,11 +121,12 @@ impl<'a> Monitor<'a> {
 
     /// Until told to end.
     async fn keep(&mut self) -> anyhow::Result<()> {
-        let mut patrol = Patrol::begin()?;
+        let mut patrol = Patrol::begin(self.notify.interval())?;
         let mut working: Option<(Chore, JoinHandle<Done>)> = None;
         loop {
             let began = Instant::now();
-            self.look();
+            let is_seen = self.look();
+            self.tell_systemd(is_seen);
             patrol.looked(began.elapsed());
             if working.is_none()
                 && let Some(chore) = self.next_chore()
@@ -158,7 +165,6 @@ impl<'a> Monitor<'a> {
                 for event in self.state.look(&seen) {
                     self.say(&event);
                 }
-                self.tell_systemd();
                 true
             }
             Err(error) => {
@@ -175,17 +181,28 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// The kernel has answered: only then is there anything to tell.
-    fn tell_systemd(&mut self) {
+    /// After the first look there is nothing more to wait for, whatever it found: what the network is waiting for must not
+    /// depend on it. The watchdog hears of us only if the kernel has answered.
+    fn tell_systemd(&mut self, is_seen: bool) {
         let interval = self.notify.interval().unwrap_or(Duration::MAX);
-        if self.told.is_some_and(|told| told.elapsed() < interval) {
+        let feeds = is_seen && self.fed.is_none_or(|fed| fed.elapsed() >= interval);
+        if self.is_ready && !feeds {
             return;
         }
-        let (n_interfaces, n_bad) = self.state.counts();
-        let ready = if self.told.is_none() { "READY=1\n" } else { "" };
-        let lines = format!("{ready}WATCHDOG=1\nSTATUS={n_interfaces} interfaces, {n_bad} degraded\n");
+        let mut lines = String::new();
+        if !self.is_ready {
+            lines.push_str("READY=1\n");
+        }
+        if feeds {
+            lines.push_str(&format!("WATCHDOG=1\nSTATUS={}\n", self.state.summary()));
+        }
         match self.notify.send(&lines) {
-            Ok(()) => (self.told, self.is_unheard) = (Some(Instant::now()), false),
+            Ok(()) => {
+                (self.is_ready, self.is_unheard) = (true, false);
+                if feeds {
+                    self.fed = Some(Instant::now());
+                }
+            }
             Err(_) if self.is_unheard => {}
             Err(error) => {
                 self.is_unheard = true;

@@ -5,11 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
 use super::Context;
-use super::change::{has_ended, now, running};
+use super::change::{has_ended, is_due, now, running};
 use super::sources::policy;
 use crate::config::{RuleConfig, Source};
 use crate::dataplane::{self, Attached, Dataplane, DataplaneError, Done, InterfaceStatus, Problem};
-use crate::monitor::{Observation, Seen, Wanted};
+use crate::monitor::{Observation, Seen, Standing, Wanted};
 use crate::store::{Policies, Running};
 
 /// What tells one version of the running policy's file from another.
@@ -20,6 +20,8 @@ type Version = (u64, u64, Option<SystemTime>);
 pub(super) struct Observer<'a> {
     context: &'a Context,
     version: Option<Version>,
+    /// When the change on trial is taken back, if there is one: in seconds after 1970.
+    trial: Option<u64>,
     wanted: Wanted,
     /// Rules with a deadline.
     ending: Vec<RuleConfig>,
@@ -33,6 +35,7 @@ impl<'a> Observer<'a> {
         Self {
             context,
             version: None,
+            trial: None,
             wanted: Wanted::default(),
             ending: Vec::new(),
             configured: None,
@@ -47,8 +50,19 @@ impl<'a> Observer<'a> {
 
     /// One look; that shaper is not up is no error.
     pub(super) fn look(&mut self) -> anyhow::Result<Observation> {
-        let dataplane = match Dataplane::open(&self.context.paths) {
+        let paths = &self.context.paths;
+        let opened = Dataplane::open(paths).map_err(|error| dataplane::of_another_layout(error, paths));
+        let dataplane = match opened {
             Err(DataplaneError::NotUp) => return Ok(Observation::default()),
+            Err(error @ DataplaneError::OtherLayout { .. }) => {
+                return Ok(Observation {
+                    standing: Standing::Other {
+                        what: error.to_string(),
+                        remedy: error.hint().unwrap_or_default(),
+                    },
+                    ..Observation::default()
+                });
+            }
             opened => opened?,
         };
         self.read_policy()?;
@@ -60,11 +74,17 @@ impl<'a> Observer<'a> {
     fn read_policy(&mut self) -> anyhow::Result<()> {
         let metadata = fs::metadata(self.context.paths.run.join("policy.toml")).ok();
         let version = metadata.map(|metadata| (metadata.ino(), metadata.len(), metadata.modified().ok()));
+        let policies = Policies::new(&self.context.paths);
+        let is_on_trial = policies.has_trial();
         // A policy on trial is taken back by whoever reads it too late.
-        let is_on_trial = Policies::new(&self.context.paths).has_trial();
-        if is_on_trial || version.is_none() || version != self.version {
+        let is_as_known = version.is_some()
+            && version == self.version
+            && is_on_trial == self.trial.is_some()
+            && !self.trial.is_some_and(is_due);
+        if !is_as_known {
             let (wanted, ending) = self.read_running(is_on_trial)?;
-            (self.wanted, self.ending, self.version) = (wanted, ending, version);
+            let trial = policies.trial()?.map(|trial| trial.deadline_unix_secs);
+            (self.wanted, self.ending, self.version, self.trial) = (wanted, ending, version, trial);
         }
         Ok(())
     }
@@ -113,7 +133,7 @@ fn observation(wanted: &Wanted, present: &[String], attached: Vec<InterfaceStatu
     let is_outdated =
         |interface: &InterfaceStatus| interface.renamed_to.is_some() || is_forgotten(wanted, interface);
     let mut observation = Observation {
-        is_up: true,
+        standing: Standing::Up,
         is_outdated: attached.iter().any(is_outdated),
         ..Observation::default()
     };

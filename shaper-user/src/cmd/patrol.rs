@@ -15,7 +15,9 @@ use crate::dataplane::{Heard, Listener};
 
 /// The longest time between two looks, if looks are cheap.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// Looking takes at most this part of one processor: one in so many.
+/// The longest time between two looks, however long each takes: whoever waits longer reports too late.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
+/// Looking takes at most this part of one processor, one in so many, unless a look takes longer than 20 ms.
 const IDLE_PER_LOOK: u32 = 50;
 /// After announcements it may take more, for a while.
 const IDLE_PER_ANNOUNCEMENT: u32 = 4;
@@ -41,7 +43,28 @@ pub(super) struct Patrol {
     interrupt: Signal,
     hang_up: Signal,
     last_look: Instant,
-    cost: Duration,
+    pauses: Pauses,
+    /// The longest pause.
+    longest: Duration,
+}
+
+/// How long to wait after a look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Pauses {
+    /// If nothing is announced.
+    quiet: Duration,
+    /// At least, even if something is: a storm of announcements is answered by one look.
+    storm: Duration,
+}
+
+impl Pauses {
+    /// After a look that took `cost`; neither is longer than `longest`.
+    fn after(cost: Duration, longest: Duration) -> Self {
+        Self {
+            quiet: INTERVAL.max(cost.saturating_mul(IDLE_PER_LOOK)).min(longest),
+            storm: cost.saturating_mul(IDLE_PER_ANNOUNCEMENT).min(longest),
+        }
+    }
 }
 
 /// A runtime of one thread, and another one for repairs that wait for a lock.
@@ -53,8 +76,8 @@ pub(super) fn runtime() -> io::Result<Runtime> {
 }
 
 impl Patrol {
-    /// Listens from here on.
-    pub(super) fn begin() -> anyhow::Result<Self> {
+    /// Listens from here on. Looks are no further apart than `tells`, if somebody has to be told as often.
+    pub(super) fn begin(tells: Option<Duration>) -> anyhow::Result<Self> {
         let refused = "cannot wait for signals";
         let listener = Listener::open()?;
         // SAFETY: the listener owns its descriptor, and keeps it open as long as it lives.
@@ -65,14 +88,15 @@ impl Patrol {
             interrupt: signal(SignalKind::interrupt()).context(refused)?,
             hang_up: signal(SignalKind::hangup()).context(refused)?,
             last_look: Instant::now(),
-            cost: Duration::ZERO,
+            pauses: Pauses::default(),
+            longest: tells.unwrap_or(LONGEST_INTERVAL).min(LONGEST_INTERVAL),
         })
     }
 
     /// A look has just been taken, and took `cost`.
     pub(super) fn looked(&mut self, cost: Duration) {
         self.last_look = Instant::now();
-        self.cost = cost;
+        self.pauses = Pauses::after(cost, self.longest);
     }
 
     /// Waits until it is time to look again.
@@ -81,7 +105,7 @@ impl Patrol {
     ///
     /// If the kernel cannot be heard.
     pub(super) async fn wait(&mut self) -> anyhow::Result<Call> {
-        let at_the_latest = self.last_look + INTERVAL.max(self.cost * IDLE_PER_LOOK);
+        let at_the_latest = self.last_look + self.pauses.quiet;
         let mut heard = Heard::Nothing;
         let call = tokio::select! {
             biased;
@@ -95,8 +119,7 @@ impl Patrol {
             () = sleep_until(at_the_latest) => Call::Time,
         };
         if call == Call::Change {
-            // A storm of announcements is answered by one look.
-            sleep_until(self.last_look + self.cost * IDLE_PER_ANNOUNCEMENT).await;
+            sleep_until(self.last_look + self.pauses.storm).await;
             heard = self.listener.get_ref().drain()?;
         }
         Ok(if heard == Heard::Overflow {
@@ -104,5 +127,44 @@ impl Patrol {
         } else {
             call
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn looks_take_a_small_part_of_a_processor_and_none_is_waited_for_longer_than_a_second() {
+        for (cost, quiet, storm) in [
+            (0, 500, 0),
+            (10, 500, 40),
+            (11, 550, 44),
+            (20, 1000, 80),
+            (21, 1000, 84),
+            (250, 1000, 1000),
+            // A look is held up for a minute by whatever takes the processor.
+            (60_000, 1000, 1000),
+        ] {
+            let expected = Pauses {
+                quiet: millis(quiet),
+                storm: millis(storm),
+            };
+            assert_eq!(
+                Pauses::after(millis(cost), LONGEST_INTERVAL),
+                expected,
+                "{cost} ms"
+            );
+        }
+        let watched = Pauses::after(millis(600), millis(200));
+        assert_eq!((watched.quiet, watched.storm), (millis(200), millis(200)));
+        assert_eq!(
+            Pauses::after(Duration::MAX, LONGEST_INTERVAL).quiet,
+            LONGEST_INTERVAL
+        );
     }
 }

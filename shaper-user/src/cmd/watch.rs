@@ -20,7 +20,7 @@ pub(crate) fn run(_args: &Args, context: &Context, out: &mut impl Write) -> anyh
 }
 
 async fn watch(context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut patrol = Patrol::begin()?;
+    let mut patrol = Patrol::begin(None)?;
     let mut observer = Observer::new(context);
     let mut state = State::default();
     loop {

@@ -6,10 +6,12 @@
 
 pub mod journal;
 pub mod notify;
+mod observation;
 mod retry;
 mod state;
 mod wanted;
 
+pub use observation::{Observation, Seen, Standing};
 pub use retry::Retry;
-pub use state::{Observation, Repair, Seen, State};
+pub use state::{Repair, State};
 pub use wanted::Wanted;

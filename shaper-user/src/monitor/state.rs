@@ -4,30 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::observation::{Observation, Seen, Standing};
 use super::retry::Retry;
 use crate::view::event::{Event, Kind};
-
-/// One interface that is wanted or attached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Its name.
-    pub name: String,
-    /// Whether attaching again would mend what is wrong.
-    pub is_repairable: bool,
-    /// Everything that is wrong, each with what to do.
-    pub problems: Vec<(String, String)>,
-}
-
-/// What one look found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Observation {
-    /// Whether shaper is up.
-    pub is_up: bool,
-    /// All that are wanted or attached.
-    pub interfaces: Vec<Seen>,
-    /// Whether there are interfaces that were renamed, or are gone and not waited for.
-    pub is_outdated: bool,
-}
 
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +28,7 @@ struct Health {
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// `None`: nobody has looked.
-    is_up: Option<bool>,
+    standing: Option<Standing>,
     is_outdated: bool,
     books: Retry,
     interfaces: BTreeMap<String, Health>,
@@ -59,13 +38,9 @@ impl State {
     /// Takes in what was seen; what there is to say about it.
     pub fn look(&mut self, seen: &Observation) -> Vec<Event> {
         let mut events = Vec::new();
-        if self.is_up != Some(seen.is_up) {
-            events.push(if seen.is_up {
-                Event::new(Kind::Up, "shaper is up", "")
-            } else {
-                Event::new(Kind::Down, "shaper is not up: nothing is limited", "`shaper up`")
-            });
-            self.is_up = Some(seen.is_up);
+        if self.standing.as_ref() != Some(&seen.standing) {
+            events.push(seen.standing.event());
+            self.standing = Some(seen.standing.clone());
         }
         self.is_outdated = seen.is_outdated;
         let mut before = std::mem::take(&mut self.interfaces);
@@ -80,7 +55,7 @@ impl State {
     /// What to do about it at `now`, if anything.
     #[must_use]
     pub fn repair(&self, now: Duration) -> Option<Repair> {
-        if self.is_up != Some(true) {
+        if !self.is_up() {
             return None;
         }
         let due = self
@@ -145,7 +120,20 @@ impl State {
     /// Whether shaper was up when last looked at.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.is_up == Some(true)
+        self.standing == Some(Standing::Up)
+    }
+
+    /// How things are, in a few words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match &self.standing {
+            None | Some(Standing::Down) => "shaper is not up".to_owned(),
+            Some(Standing::Other { what, .. }) => what.clone(),
+            Some(Standing::Up) => {
+                let (n_interfaces, n_bad) = self.counts();
+                format!("{n_interfaces} interfaces, {n_bad} degraded")
+            }
+        }
     }
 
     /// How many interfaces there are, and how many of them have a problem.
@@ -199,7 +187,7 @@ mod tests {
 
     fn up(interfaces: &[Seen]) -> Observation {
         Observation {
-            is_up: true,
+            standing: Standing::Up,
             interfaces: interfaces.to_vec(),
             is_outdated: false,
         }
@@ -238,9 +226,27 @@ mod tests {
             interfaces: vec!["b".to_owned()],
         };
         assert_eq!(state.repair(START), Some(repair));
-        seen.is_up = false;
+        seen.standing = Standing::Down;
         state.look(&seen);
         assert_eq!(state.repair(START), None);
+    }
+
+    #[test]
+    fn another_version_that_goes_on_is_degraded_and_not_down() {
+        let mut state = State::default();
+        let other = Observation {
+            standing: Standing::Other {
+                what: "of another version".to_owned(),
+                remedy: String::new(),
+            },
+            ..Observation::default()
+        };
+        assert_eq!(kinds(&state.look(&other)), [Kind::Degraded]);
+        assert_eq!(state.look(&other), []);
+        assert_eq!((state.is_up(), state.repair(START)), (false, None));
+        assert_eq!(state.summary(), "of another version");
+        assert_eq!(kinds(&state.look(&up(&[]))), [Kind::Up]);
+        assert_eq!(state.summary(), "0 interfaces, 0 degraded");
     }
 
     #[test]

@@ -8,11 +8,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use shaper_tests::alone::{Server, ip};
+use shaper_tests::monitor::Monitor;
 use shaper_user::cmd;
 use shaper_user::dataplane::{Dataplane, monotonic_ns};
 use shaper_user::paths::Paths;
 
-use super::monitor::Monitor;
 use super::{CONFIG, route, send};
 
 fn paths(server: &Server) -> Paths {
@@ -57,7 +57,7 @@ fn n_own_descriptors() -> usize {
 fn thousands_of_changes_leave_no_pin_no_descriptor_and_no_memory_behind() {
     let server = Server::up(CONFIG);
     route();
-    let (paths, monitor) = (paths(&server), Monitor::start(&server));
+    let (paths, monitor) = (paths(&server), Monitor::start(&mut server.command(&["monitor"])));
     let n_rounds: u32 = std::env::var("SHAPER_HOURS").map_or(5, |text| text.parse().unwrap());
     let (n_rules, n_interfaces, n_clients) = (100, 12, 200);
     let mut seen: Option<(Held, u64)> = None;

@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use shaper_tests::alone::{INTERFACE, Server, ip};
+use shaper_tests::monitor::Monitor;
 
 use super::CONFIG;
-use super::monitor::Monitor;
 
 /// What the kernel may take to tell, and the monitor to act.
 const A_SECOND: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ fn assert_quick(what: &str, mut attempt: impl FnMut() -> Duration) {
 #[test]
 fn what_goes_is_reported_and_what_comes_is_limited_within_a_second() {
     let server = Server::up(CONFIG);
-    let monitor = Monitor::start(&server);
+    let monitor = Monitor::start(&mut server.command(&["monitor"]));
     assert_quick("deleted: reported", || {
         ip("link del eth0");
         let time = monitor.hear("eth0: there is no interface");
@@ -54,7 +54,7 @@ fn what_goes_is_reported_and_what_comes_is_limited_within_a_second() {
 #[test]
 fn a_rule_ends_when_its_time_is_over_although_no_command_is_given() {
     let server = Server::up(CONFIG);
-    let monitor = Monitor::start(&server);
+    let monitor = Monitor::start(&mut server.command(&["monitor"]));
     server.ok(&["set", "10.1.0.7", "1mbit", "--name", "short", "--for", "2s"]);
     monitor.hear("the rule for 10.1.0.7 has ended");
     assert!(!server.ok(&["-o", "plain", "list"]).contains("short"));
@@ -63,7 +63,7 @@ fn a_rule_ends_when_its_time_is_over_although_no_command_is_given() {
 #[test]
 fn more_changes_than_the_kernel_can_tell_hide_none() {
     let server = Server::up(CONFIG);
-    let monitor = Monitor::start(&server);
+    let monitor = Monitor::start(&mut server.command(&["monitor"]));
     monitor.signal(libc::SIGSTOP);
     // Each is a message of a kilobyte or more; a few hundred fit.
     let mut lines = String::new();

@@ -3,15 +3,15 @@
 
 mod churn;
 mod events;
-mod monitor;
+mod watchdog;
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Instant, SystemTime};
 
-use monitor::{Monitor, PATIENCE};
 use shaper_tests::alone::{INTERFACE, Server, ip};
 use shaper_tests::lab::Host;
+use shaper_tests::monitor::{Monitor, PATIENCE};
 use shaper_tests::object;
 
 const CONFIG: &str = "[interface.eth0]\nenforcement = \"police\"\n[interface.\"veth*\"]\nenforcement = \"police\"\n\
@@ -57,7 +57,7 @@ fn counted(server: &Server, destination: &str) -> (u64, u64) {
 #[test]
 fn an_interface_that_goes_in_any_way_is_reported_and_limited_again_when_it_comes() {
     let server = Server::up(CONFIG);
-    let monitor = Monitor::start(&server);
+    let monitor = Monitor::start(&mut server.command(&["monitor"]));
     let degraded = || assert_eq!(server.run(&["status", "--brief"]).code, 7);
     let healthy = || assert_eq!(server.run(&["status", "--brief"]).code, 0);
 
@@ -116,7 +116,7 @@ fn limits_hold_while_the_monitor_is_stopped_and_when_it_is_killed() {
     let server = Server::up(CONFIG);
     route();
     server.ok(&["set", "10.1.0.7", "8kbit"]);
-    let monitor = Monitor::start(&server);
+    let monitor = Monitor::start(&mut server.command(&["monitor"]));
     let client = Ipv4Addr::new(10, 1, 0, 7);
     send(client, 100);
     let (sent, dropped) = counted(&server, "10.1.0.7/32");

@@ -2,26 +2,46 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shaper_tests::alone::Server;
-
 /// No event takes that long, however busy the machine is.
-pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// `shaper monitor` at work, and what it says. Ended when dropped.
-pub(super) struct Monitor {
+#[derive(Debug)]
+pub struct Monitor {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Monitor {
-    /// Starts it; it has looked once.
-    pub(super) fn start(server: &Server) -> Self {
-        let mut child = server.command(&["monitor"]).spawn().unwrap();
+    /// Starts `command`, which is `shaper monitor`; it has looked once, and found shaper up.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, or finds something else.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
+        let monitor = Self::begin(command);
+        monitor.hear("shaper is up");
+        monitor
+    }
+
+    /// As [`start`](Self::start), but nobody has waited for anything.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[must_use]
+    pub fn begin(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         thread::spawn(move || {
@@ -29,13 +49,15 @@ impl Monitor {
                 let _ = sender.send(line);
             }
         });
-        let monitor = Self { child, lines };
-        monitor.hear("shaper is up");
-        monitor
+        Self { child, lines }
     }
 
     /// Waits until it says something with `text` in it; how long that took.
-    pub(super) fn hear(&self, text: &str) -> Duration {
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn hear(&self, text: &str) -> Duration {
         let began = Instant::now();
         let mut heard = Vec::new();
         loop {
@@ -49,7 +71,11 @@ impl Monitor {
     }
 
     /// Waits until it has said each of these, in any order; all that it said.
-    pub(super) fn hear_all(&self, texts: &[&str]) -> Vec<String> {
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn hear_all(&self, texts: &[&str]) -> Vec<String> {
         let (began, mut heard) = (Instant::now(), Vec::<String>::new());
         while !texts
             .iter()
@@ -62,7 +88,12 @@ impl Monitor {
         heard
     }
 
-    pub(super) fn signal(&self, signal: i32) {
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    ///
+    /// If it has been waited for.
+    pub fn signal(&self, signal: i32) {
         // SAFETY: a system call; the child has not been waited for, so the number is its own.
         assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
     }
@@ -71,9 +102,9 @@ impl Monitor {
         format!("/proc/{}/{file}", self.child.id())
     }
 
-    /// Resident memory in kB.
-    /// Its memory in kB, and its descriptors, when it does not look at anything: the least of what is seen in a while.
-    pub(super) fn at_rest(&self) -> (u64, usize) {
+    /// Its resident memory in kB, and its descriptors, when it does not look at anything: the least of what is seen in a while.
+    #[must_use]
+    pub fn at_rest(&self) -> (u64, usize) {
         const A_WHILE: Duration = Duration::from_secs(2);
         let (began, mut least) = (Instant::now(), (u64::MAX, usize::MAX));
         while began.elapsed() < A_WHILE {
