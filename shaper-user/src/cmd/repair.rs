@@ -6,7 +6,7 @@ use super::failure::hint;
 use super::observe::describe;
 use super::sources::policy;
 use super::{Change, Context};
-use crate::dataplane::{Dataplane, DataplaneError, Request};
+use crate::dataplane::{Dataplane, DataplaneError, Hook, InterfaceStatus, Request};
 use crate::monitor::{Repair, Wanted};
 
 /// What became of one interface: what was done, if there was anything to do; or why it was not, and the remedy.
@@ -27,7 +27,9 @@ pub(super) fn carry_out(context: &Context, repair: &Repair) -> anyhow::Result<Ve
     let policy = policy(&change.running(context)?)?;
     let wanted = Wanted::of(&policy);
     let request = |names: &[String]| -> anyhow::Result<Request> {
+        let attached = dataplane.interfaces()?;
         Ok(Request {
+            hook: chosen(&attached),
             interfaces: names
                 .iter()
                 .map(|name| (name.clone(), wanted.overhead(name)))
@@ -36,7 +38,7 @@ pub(super) fn carry_out(context: &Context, repair: &Repair) -> anyhow::Result<Ve
             configured: wanted.configured(names),
             needs: policy.fq_needs(),
             is_partial: true,
-            keep_gone: awaited(&dataplane, &wanted)?,
+            keep_gone: awaited(attached, &wanted),
             ..Request::default()
         })
     };
@@ -77,13 +79,18 @@ pub(super) fn carry_out(context: &Context, repair: &Repair) -> anyhow::Result<Ve
     }
 }
 
+/// The hook that whoever attached them chose, where it is not the best that there is.
+fn chosen(attached: &[InterfaceStatus]) -> Option<Hook> {
+    let is_on_clsact = |interface: &InterfaceStatus| interface.hook == Hook::Clsact;
+    (!attached.is_empty() && attached.iter().all(is_on_clsact)).then_some(Hook::Clsact)
+}
+
 /// Interfaces that are gone, and that somebody waits for.
-fn awaited(dataplane: &Dataplane, wanted: &Wanted) -> Result<BTreeSet<String>, DataplaneError> {
-    let gone = dataplane
-        .interfaces()?
+fn awaited(attached: Vec<InterfaceStatus>, wanted: &Wanted) -> BTreeSet<String> {
+    let gone = attached
         .into_iter()
         .filter(|interface| interface.ifindex == 0 && !wanted.is_by_pattern(&interface.name));
-    Ok(gone.map(|interface| interface.name).collect())
+    gone.map(|interface| interface.name).collect()
 }
 
 fn refusal(error: DataplaneError) -> (String, String) {
