@@ -3,21 +3,22 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::kind::{Kind, RELOAD, UP, edit, kind, overwrite, unlink};
+use super::kind::{Kind, NOT_UP, REFUSED, RELOAD, UP, edit, kind, overwrite, unlink};
 
 /// All of them.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn all() -> Vec<Kind> {
     vec![
         kind(
-            "what was there before is damaged",
+            "the record of what was there before is damaged",
             |server| overwrite(server, "run/dataplane.toml", "= ["),
             "dataplane.toml",
             UP,
         )
+        .exits(REFUSED)
         .undone(|server| drop(unlink(server, "run/dataplane.toml"))),
         kind(
-            "what was there before is gone",
+            "the record of what was there before is gone",
             |server| unlink(server, "run/dataplane.toml"),
             "`dataplane.toml` does not name it",
             UP,
@@ -46,6 +47,7 @@ pub(super) fn all() -> Vec<Kind> {
             "policy.toml",
             RELOAD,
         )
+        .exits(REFUSED)
         .undone(|server| drop(unlink(server, "run/policy.toml"))),
         kind(
             "the running policy was edited",
@@ -66,6 +68,7 @@ pub(super) fn all() -> Vec<Kind> {
             "policy.next",
             &[&["status"]],
         )
+        .exits(REFUSED)
         .undone(|server| drop(unlink(server, "run/policy.next"))),
         kind(
             "a change on trial is damaged",
@@ -73,6 +76,7 @@ pub(super) fn all() -> Vec<Kind> {
             "policy.try",
             &[&["status"]],
         )
+        .exits(REFUSED)
         .undone(|server| drop(unlink(server, "run/policy.try"))),
         kind(
             "the kept rules are damaged",
@@ -103,6 +107,7 @@ pub(super) fn all() -> Vec<Kind> {
             "others may enter it",
             &[&["status"]],
         )
+        .exits(REFUSED)
         .undone(|server| {
             let path = server.bpffs().join("shaper");
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
@@ -116,7 +121,8 @@ pub(super) fn all() -> Vec<Kind> {
             },
             "of another version of shaper",
             UP,
-        ),
+        )
+        .exits(NOT_UP),
         kind(
             "all pins are removed",
             |server| {
@@ -126,6 +132,7 @@ pub(super) fn all() -> Vec<Kind> {
             },
             "not up",
             UP,
-        ),
+        )
+        .exits(NOT_UP),
     ]
 }

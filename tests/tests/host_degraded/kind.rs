@@ -19,17 +19,27 @@ pub(super) const CONFIG: &str = "[interface.eth0]\nenforcement = \"police\"\n[gr
 pub(super) type Held = Option<Box<dyn Any>>;
 
 /// One kind of degradation.
+#[derive(Clone)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
     /// Does the damage.
     damage: fn(&Server) -> Held,
-    /// What `status` has to say, besides an exit code that is not zero.
+    /// What `status` has to say.
     says: &'static str,
+    /// Its exit code.
+    pub(super) exits: i32,
     /// What has to be undone before the remedy can help.
     undo: fn(&Server),
     /// Commands that mend it.
     remedy: &'static [&'static [&'static str]],
 }
+
+/// Exit codes of `status`: something differs from what it should be.
+pub(super) const DEGRADED: i32 = 7;
+/// What should be read cannot be used.
+pub(super) const REFUSED: i32 = 1;
+/// Nothing is limited by this version of shaper.
+pub(super) const NOT_UP: i32 = 6;
 
 pub(super) const UP: &[&[&str]] = &[&["up"]];
 pub(super) const CLSACT: &[&[&str]] = &[&["up", "--attach", "clsact"]];
@@ -48,6 +58,7 @@ pub(super) fn kind(
         name,
         damage,
         says,
+        exits: DEGRADED,
         undo: nothing,
         remedy,
     }
@@ -123,6 +134,12 @@ impl Kind {
         self
     }
 
+    /// `status` exits with another code than that of what is degraded.
+    pub(super) fn exits(mut self, code: i32) -> Self {
+        self.exits = code;
+        self
+    }
+
     /// Does the damage, looks, mends; what was not as it should be.
     pub(super) fn try_on(&self, server: &Server) -> Result<(), String> {
         let held = (self.damage)(server);
@@ -138,8 +155,8 @@ impl Kind {
         (self.undo)(server);
         let mended: Vec<_> = self.remedy.iter().map(|args| server.run(args)).collect();
         let after = server.run(&["status", "--brief"]);
-        if status.code <= 0 || !said.contains(self.says) {
-            return Err(format!("does not say `{}`: {status:?}", self.says));
+        if status.code != self.exits || !said.contains(self.says) {
+            return Err(format!("no exit {} with `{}`: {status:?}", self.exits, self.says));
         }
         // Each problem, and each error, stands above its remedy.
         if !said.contains("\n    ") && !said.contains("\n  ") {

@@ -7,9 +7,10 @@ mod kind;
 mod maps;
 mod programs;
 
+use std::collections::BTreeSet;
 use std::fs;
 
-use kind::{CLSACT, CONFIG, Kind, gone};
+use kind::{CLSACT, CONFIG, DEGRADED, Kind, NOT_UP, REFUSED, gone};
 use shaper_tests::alone::Server;
 use shaper_tests::plane::hooks;
 
@@ -43,6 +44,35 @@ fn try_all(what: &str, up: &[&str], kinds: &[Kind]) {
         wrong.len()
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// All kinds, by where the damage is.
+fn all() -> [(&'static str, Vec<Kind>); 4] {
+    let programs = [programs::on_tcx(), programs::on_clsact(), programs::on_both()].concat();
+    [
+        ("programs", programs),
+        ("maps and tables", maps::all()),
+        ("files", files::all()),
+        ("interfaces", interfaces::all()),
+    ]
+}
+
+#[test]
+fn the_manual_names_every_kind_and_what_status_exits_with() {
+    let manual = include_str!("../../../docs/operations.md");
+    let mut names = BTreeSet::new();
+    for (place, kinds) in all() {
+        for code in [DEGRADED, REFUSED, NOT_UP] {
+            let of_code = kinds.iter().filter(|kind| kind.exits == code);
+            let list: Vec<_> = of_code.map(|kind| kind.name).collect();
+            if !list.is_empty() {
+                let line = format!("| {place} | {code} | {} |", list.join("; "));
+                assert!(manual.contains(&line), "not in docs/operations.md: {line}");
+            }
+            names.extend(list);
+        }
+    }
+    assert!(names.len() >= 40, "{}", names.len());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use shaper_common::filter::FILTER_BYTES;
 use shaper_common::rule::{Group, Meta, PolicyHead, Rule};
 use shaper_tests::lab::bpf;
 
-use super::kind::{ANEW, Kind, RELOAD, SLOT, corrupt, kind, opened, slot_in_force, unpin};
+use super::kind::{ANEW, Kind, REFUSED, RELOAD, SLOT, corrupt, kind, opened, slot_in_force, unpin};
 
 /// All of them.
 #[expect(clippy::too_many_lines, reason = "a table")]
@@ -17,19 +17,22 @@ pub(super) fn all() -> Vec<Kind> {
             |server| unpin(server, "ACTIVE"),
             "/ACTIVE",
             ANEW,
-        ),
+        )
+        .exits(REFUSED),
         kind(
             "the pin that says whose pins they are is removed",
             |server| unpin(server, "META"),
             "/META",
             ANEW,
-        ),
+        )
+        .exits(REFUSED),
         kind(
             "the pins say that somebody else made them",
             |server| corrupt(server, "META", &SLOT, size_of::<Meta>(), 0),
             "/META",
             ANEW,
-        ),
+        )
+        .exits(REFUSED),
         kind(
             "a map of another kind is pinned",
             |server| {
@@ -39,7 +42,8 @@ pub(super) fn all() -> Vec<Kind> {
             },
             "ACTIVE",
             ANEW,
-        ),
+        )
+        .exits(REFUSED),
         kind(
             "two maps of the same kind have changed places",
             |server| {
@@ -50,7 +54,8 @@ pub(super) fn all() -> Vec<Kind> {
             },
             "it is the map EXACT6",
             ANEW,
-        ),
+        )
+        .exits(REFUSED),
         kind(
             "packets are led to no table",
             |server| {
@@ -116,7 +121,8 @@ pub(super) fn all() -> Vec<Kind> {
             |server| unpin(server, &format!("PREFIX4_{}", slot_in_force(server))),
             "/PREFIX4_",
             ANEW,
-        ),
+        )
+        .exits(REFUSED),
         kind(
             "a table is taken out of its place",
             |server| {
@@ -195,6 +201,7 @@ pub(super) fn all() -> Vec<Kind> {
             |server| unpin(server, "CLIENTS_0"),
             "/CLIENTS_0",
             ANEW,
-        ),
+        )
+        .exits(REFUSED),
     ]
 }

@@ -4,7 +4,7 @@ use shaper_tests::alone::{INTERFACE, tc};
 use shaper_tests::lab::bpf;
 use shaper_tests::lab::foreign::{Foreign, NEXT, PASS};
 
-use super::kind::{ANEW, CLSACT, Kind, UP, kind, opened, pinned, unpin};
+use super::kind::{ANEW, CLSACT, Kind, REFUSED, UP, kind, opened, pinned, unpin};
 
 /// By a link, where the kernel has tcx.
 pub(super) fn on_tcx() -> Vec<Kind> {
@@ -79,7 +79,7 @@ pub(super) fn on_tcx() -> Vec<Kind> {
             },
             "/prog_eth0",
             ANEW,
-        ),
+        ).exits(REFUSED),
         kind(
             "a program in front ends the chain",
             |_| Some(Box::new(Foreign::load(PASS).attach_tcx_here(INTERFACE, true).unwrap())),
