@@ -105,7 +105,8 @@ impl Monitor {
     /// Its resident memory in kB, and its descriptors, when it does not look at anything: the least of what is seen in a while.
     #[must_use]
     pub fn at_rest(&self) -> (u64, usize) {
-        const A_WHILE: Duration = Duration::from_secs(2);
+        // It looks every half second.
+        const A_WHILE: Duration = Duration::from_secs(1);
         let (began, mut least) = (Instant::now(), (u64::MAX, usize::MAX));
         while began.elapsed() < A_WHILE {
             least = (least.0.min(self.memory()), least.1.min(self.n_descriptors()));

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use shaper_tests::alone::{Server, ip};
-use shaper_tests::monitor::Monitor;
+use shaper_tests::lab::bpf::{self, Id};
+use shaper_tests::monitor::{Monitor, PATIENCE};
 use shaper_user::cmd;
 use shaper_user::dataplane::{Dataplane, monotonic_ns};
 use shaper_user::paths::Paths;
@@ -24,9 +26,39 @@ fn paths(server: &Server) -> Paths {
     }
 }
 
-fn pins(server: &Server) -> BTreeSet<OsString> {
+/// Where something is pinned.
+fn paths_of_pins(server: &Server) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(server.pin("META").parent().unwrap()).unwrap();
-    entries.map(|entry| entry.unwrap().file_name()).collect()
+    entries.map(|entry| entry.unwrap().path())
+}
+
+/// Programs, maps and links that are pinned, or that something pinned holds.
+fn pinned(server: &Server) -> BTreeSet<Id> {
+    paths_of_pins(server)
+        .flat_map(|path| bpf::ids_at(&path).unwrap())
+        .collect()
+}
+
+/// Waits until the kernel has freed all of `made` that is not pinned.
+fn assert_freed(server: &Server, made: &BTreeSet<Id>) {
+    let (began, pinned) = (Instant::now(), pinned(server));
+    let left = || -> Vec<Id> {
+        let ids = bpf::ids();
+        let left = made.difference(&pinned).filter(|id| ids.contains(*id));
+        left.copied().collect()
+    };
+    while !left().is_empty() {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "not pinned, and not freed: {:?}",
+            left()
+        );
+    }
+}
+
+fn pins(server: &Server) -> BTreeSet<OsString> {
+    let names = paths_of_pins(server).map(|path| path.file_name().unwrap().to_owned());
+    names.collect()
 }
 
 /// Runs a command in this process: thousands of processes would take minutes.
@@ -62,6 +94,7 @@ fn thousands_of_changes_leave_no_pin_no_descriptor_and_no_memory_behind() {
     let (n_rules, n_interfaces, n_clients) = (100, 12, 200);
     let mut seen: Option<(Held, u64)> = None;
     let mut n_changes = 0;
+    let (others, mut made) = (bpf::ids(), BTreeSet::new());
     for round in 0..n_rounds {
         for n in 0..n_rules {
             let client = format!("10.1.{}.{}", 1 + n / 250, 1 + n % 250);
@@ -99,7 +132,11 @@ fn thousands_of_changes_leave_no_pin_no_descriptor_and_no_memory_behind() {
         drop(plane);
         // What came by a pattern and went is forgotten with the next change of the books.
         in_process(&paths, &["up"]);
+        in_process(&paths, &["set", "10.1.90.1", "1mbit", "--for", "1s"]);
+        n_changes += 2;
         let (memory, n_descriptors) = monitor.at_rest();
+        monitor.hear("the rule for 10.1.90.1 has ended");
+        made.extend(bpf::ids().difference(&others).copied());
         let now = (pins(&server), n_descriptors, n_own_descriptors());
         println!(
             "{n_changes} changes: {} pins, {} and {} descriptors, {memory} kB",
@@ -116,5 +153,6 @@ fn thousands_of_changes_leave_no_pin_no_descriptor_and_no_memory_behind() {
         }
         seen.get_or_insert((now, memory));
     }
+    assert_freed(&server, &made);
     assert_eq!(server.run(&["status"]).code, 0);
 }

@@ -86,7 +86,7 @@ fn the_watchdog_is_fed_as_long_as_the_kernel_answers() {
     manager.hear_of(&["WATCHDOG=1\n", "STATUS=shaper is not up\n"]);
     manager.hear_of(&["WATCHDOG=1\n", "STATUS=shaper is not up\n"]);
     server.ok(&["up"]);
-    assert_eq!(manager.hear_of(&["STATUS=1 interfaces"]), again);
+    manager.hear_of(&[again]);
 }
 
 #[test]
