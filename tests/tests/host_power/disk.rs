@@ -106,7 +106,15 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        // A child that another thread has just begun holds this process's files until it is a program of its own.
+        const MAX_TRIES: u32 = 100;
+        let is_away = |_: &u32| {
+            Command::new("umount")
+                .arg(&self.0)
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        let _ = (0..MAX_TRIES).find(is_away);
     }
 }
 
