@@ -16,7 +16,7 @@ use super::error::DataplaneError;
 /// Pin of the log ring of aya-log, which all interfaces share.
 pub(super) const LOGS: &str = "AYA_LOGS";
 
-/// How the names of pins begin that are about to get their own.
+/// How the names of pins and directories begin that are about to get their own, or have lost it.
 const DRAFT: &str = "new_";
 
 /// The directory that holds the directories of all layout versions.
@@ -222,12 +222,30 @@ impl Pins {
         }
         check_directory(&self.dir)?;
         // Programs and links first: no packet meets a policy that is half gone.
-        let mut names = self.names()?;
-        names.sort_by_key(|name| !(name.starts_with("link_") || name.starts_with("prog_")));
-        for name in names {
-            self.take_away(&name)?;
+        let is_of_interface = |name: &&String| name.starts_with("link_") || name.starts_with("prog_");
+        let names = self.names()?;
+        names
+            .iter()
+            .filter(is_of_interface)
+            .try_for_each(|name| self.take_away(name))?;
+        // Nobody takes the rest for whole if this is cut short: a draft is made anew.
+        let rest = self.become_draft()?;
+        rest.names()?.iter().try_for_each(|name| rest.take_away(name))?;
+        remove_directory(&rest.dir).map(drop)
+    }
+
+    fn become_draft(&self) -> Result<Self, DataplaneError> {
+        let name = self.dir.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(DRAFT) {
+            return Ok(self.clone());
         }
-        remove_directory(&self.dir).map(drop)
+        let draft = Self {
+            dir: self.dir.with_file_name(format!("{DRAFT}{name}")),
+        };
+        draft.remove()?;
+        fs::rename(&self.dir, &draft.dir)
+            .map_err(|error| DataplaneError::kernel(format!("rename `{}`", self.dir.display()), error))?;
+        Ok(draft)
     }
 }
 
