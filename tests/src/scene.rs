@@ -4,6 +4,7 @@
 //! of them as it likes; what makes a change slow is waiting for the kernel to be rid of old maps, and all can wait at once.
 
 pub mod changes;
+mod killing;
 mod settled;
 mod several;
 
@@ -20,6 +21,7 @@ use crate::trace::{Ended, Traced};
 use crate::visible::{Eye, mark_buckets};
 use crate::world::World;
 
+pub use killing::{is_same, kill_everywhere};
 pub use settled::Settled;
 pub use several::{Thoroughness, on_scenes};
 
@@ -30,6 +32,24 @@ pub struct Step {
     pub config: &'static str,
     /// The command.
     pub command: &'static [&'static str],
+}
+
+impl Step {
+    /// How it ends: nobody confirms what is on trial here.
+    #[must_use]
+    pub fn code(&self) -> Option<i32> {
+        Some(if self.for_good().is_some() { 7 } else { 0 })
+    }
+
+    /// What is done on trial, for good; `None` if nothing is.
+    #[must_use]
+    pub fn for_good(&self) -> Option<Self> {
+        let words = self.command.iter().position(|word| *word == "--try")?;
+        Some(Self {
+            command: &self.command[..words],
+            ..*self
+        })
+    }
 }
 
 /// A change and what takes it back.
@@ -118,7 +138,7 @@ impl Scene {
     /// Takes a step, which must succeed.
     pub fn take(&self, step: &Step) {
         let ended = self.try_to_take(step);
-        assert_eq!(ended.code, Some(0), "{:?}: {}", step.command, ended.stderr);
+        assert_eq!(ended.code, step.code(), "{:?}: {}", step.command, ended.stderr);
     }
 
     /// As [`take`](Self::take), but says how it ended.
@@ -155,14 +175,26 @@ impl Scene {
             .any(|directory| Path::new(path).starts_with(directory))
     }
 
-    /// The policy in force.
+    /// The policy that packets meet; `None` if they meet none.
     ///
     /// # Panics
     ///
     /// If it cannot be read.
     #[must_use]
-    pub fn policy(&self) -> Tables {
-        self.plane.entries().unwrap()
+    pub fn in_force(&self) -> Option<Tables> {
+        let is_attached = self.eye.sees_a_program();
+        is_attached.then(|| Dataplane::open(&self.paths()).unwrap().entries().unwrap())
+    }
+
+    /// Lets the time be over within which a change on trial could be confirmed.
+    pub fn end_time_for_trial(&self) {
+        let path = self.paths().run.join("policy.try");
+        let Ok(text) = fs::read_to_string(&path) else {
+            return;
+        };
+        let (first, rest) = text.split_once('\n').unwrap();
+        assert!(first.starts_with("deadline_unix_secs = "), "{first}");
+        fs::write(&path, format!("deadline_unix_secs = 1\n{rest}")).unwrap();
     }
 
     /// What there is between two commands.

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use libc::pid_t;
 
-pub use call::{ALL_ERRNOS, Call};
+pub use call::{ALL_ERRNOS, ANSWERS, Call};
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub struct Traced {
     stderr: std::fs::File,
     /// How many calls of each sort it has made.
     n_calls: BTreeMap<String, usize>,
+    has_waited: bool,
 }
 
 impl Traced {
@@ -76,6 +77,7 @@ impl Traced {
             status: None,
             stderr,
             n_calls: BTreeMap::new(),
+            has_waited: false,
         };
         traced.wait();
         let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
@@ -123,7 +125,8 @@ impl Traced {
 
     /// Runs to the next system call, and stops before the kernel carries it out. `None` if it has ended. How often it
     /// asks for memory depends on where its memory happens to begin, so `brk` is passed over: nobody but the process
-    /// could see what it does.
+    /// could see what it does. So is what it looks at once it has begun to wait for something: how often depends on how
+    /// long that takes.
     pub fn next_call(&mut self) -> Option<(Call, Place)> {
         let call = self.next_of_any_sort()?;
         let what = match self.path(&call) {
@@ -152,7 +155,9 @@ impl Traced {
                 !call.makes_a_thread(),
                 "only one thread is followed, and it calls {call}"
             );
-            if !call.is_for_memory() {
+            self.has_waited |= call.waits();
+            let is_repeated = self.has_waited && (call.waits() || call.only_looks());
+            if !call.is_for_memory() && !is_repeated {
                 return Some(call);
             }
         }
@@ -209,6 +214,52 @@ impl Traced {
         let mut registers = self.registers();
         registers.rax = i64::from(-errno).cast_unsigned();
         self.set_registers(&registers);
+    }
+
+    /// Carries out the call it has stopped at, and says that it failed.
+    pub fn deny(&mut self, errno: i32) {
+        self.go_on();
+        let mut registers = self.registers();
+        registers.rax = i64::from(-errno).cast_unsigned();
+        self.set_registers(&registers);
+    }
+
+    /// Lets the network answer the request that it is about to send with an error, without carrying it out: it goes out
+    /// as a request of a kind that there is not, and of the answer the number of the error is changed.
+    pub fn answer(&mut self, errno: i32) {
+        const NO_SUCH_REQUEST: u16 = 0xfff0;
+        const NLMSG_ERROR: u16 = 2;
+        let Some(request) = Call::of(&self.registers()).buffer() else {
+            panic!("no request in one piece");
+        };
+        self.write(request + 4, &NO_SUCH_REQUEST.to_ne_bytes());
+        loop {
+            let call = self.next_of_any_sort().expect("it waits for the answer");
+            let Some(answer) = call.buffer().filter(|_| call.takes_an_answer()) else {
+                continue;
+            };
+            self.go_on();
+            let mut kind = [0; 2];
+            self.read(answer + 4, &mut kind);
+            assert_eq!(u16::from_ne_bytes(kind), NLMSG_ERROR, "the answer of the kernel");
+            self.write(answer + 16, &(-errno).to_ne_bytes());
+            return;
+        }
+    }
+
+    /// Writes to its memory.
+    fn write(&self, address: u64, bytes: &[u8]) {
+        let local = libc::iovec {
+            iov_base: bytes.as_ptr().cast_mut().cast(),
+            iov_len: bytes.len(),
+        };
+        let remote = libc::iovec {
+            iov_base: std::ptr::with_exposed_provenance_mut(usize::try_from(address).unwrap()),
+            iov_len: bytes.len(),
+        };
+        // SAFETY: as many bytes as there are; the other address is the child's, and checked by the kernel.
+        let done = unsafe { libc::process_vm_writev(self.pid, &raw const local, 1, &raw const remote, 1, 0) };
+        assert_eq!(done, bytes.len().cast_signed(), "{}", io::Error::last_os_error());
     }
 
     /// Runs to the end, unobserved.

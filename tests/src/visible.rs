@@ -1,8 +1,10 @@
-//! What a command leaves behind, whatever ends it: pins, what stands in the maps behind them, and files.
+//! What a command leaves behind, whatever ends it: pins, what stands in the maps behind them, files, and what the network
+//! knows: programs, qdiscs and filters of the interfaces.
 //!
 //! Maps that are pinned nowhere, locks and what a process has in its memory are gone with the process.
 
 mod maps;
+mod network;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use maps::{Contents, read};
+use network::Network;
+pub use network::{Interface, Qdisc};
 use shaper_user::paths::Paths;
 
 /// Looks at the places of one server.
@@ -19,6 +23,7 @@ pub struct Eye {
     directories: [PathBuf; 2],
     /// Arrays that stay in this process's memory, by the map's number.
     mapped: RefCell<BTreeMap<u32, Contents>>,
+    network: Network,
 }
 
 /// All that is to be seen at one moment.
@@ -28,23 +33,29 @@ pub struct Sight {
     pub pins: BTreeMap<PathBuf, (u32, u64)>,
     /// By path below where they stand: the bytes of the file.
     pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// Every interface.
+    pub interfaces: Vec<Interface>,
 }
 
 impl Eye {
-    /// For what stands at these places.
+    /// For what stands at these places, and the network of this thread.
     #[must_use]
     pub fn new(paths: &Paths) -> Self {
         Self {
             bpffs: paths.bpffs.clone(),
             directories: [paths.run.clone(), paths.state.clone()],
             mapped: RefCell::default(),
+            network: Network::new(),
         }
     }
 
     /// What is there now.
     #[must_use]
     pub fn look(&self) -> Sight {
-        let mut sight = Sight::default();
+        let mut sight = Sight {
+            interfaces: self.network.look(),
+            ..Sight::default()
+        };
         let mut mapped = self.mapped.borrow_mut();
         for path in files_below(&self.bpffs) {
             let seen = read(&path, &mut mapped);
@@ -59,6 +70,13 @@ impl Eye {
         }
         sight
     }
+
+    /// Whether packets meet a program anywhere.
+    #[must_use]
+    pub fn sees_a_program(&self) -> bool {
+        let interfaces = self.network.look();
+        interfaces.iter().any(|interface| !interface.programs.is_empty())
+    }
 }
 
 impl Sight {
@@ -70,7 +88,7 @@ impl Sight {
             files.remove(Path::new("lock"));
             files
         };
-        self.pins == before.pins && files(self) == files(before)
+        self.pins == before.pins && files(self) == files(before) && self.interfaces == before.interfaces
     }
 }
 

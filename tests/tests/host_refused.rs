@@ -3,20 +3,34 @@
 //!
 //! Every call about bpf, the network or a file can be refused: one that changes something with each of a few errors that it
 //! can give, one that looks with one of them after the other, as all that fails there is noticed in one place. Of many reads
-//! of one file the first and the last are. Here the first and the last call of each sort are; with `SHAPER_EVERY_CALL`
+//! of one file the first and the last are. A request to the network is also answered with an error. Here the first and the last call of each sort are; with `SHAPER_EVERY_CALL`
 //! set, all of them; with `SHAPER_BRUTE_FORCE`, all of them with everything that any of them can give.
 
 use std::collections::BTreeMap;
 
-use shaper_tests::scene::changes::{APPLY, RELOAD, RELOAD_ALL, RESIZE, SET, SET_AGAIN, SET_FOR_CLIENTS};
-use shaper_tests::scene::{Change, Scene, Settled, Thoroughness, on_scenes};
-use shaper_tests::trace::{ALL_ERRNOS, Call, Ended, Place};
+use shaper_tests::scene::changes::{
+    APPLY, EXEMPT, PRUNE, RELOAD, RELOAD_ALL, RESIZE, SET, SET_AGAIN, SET_FOR_CLIENTS, SET_NAMED,
+};
+use shaper_tests::scene::{Change, Scene, Settled, Thoroughness, is_same, on_scenes};
+use shaper_tests::trace::{ALL_ERRNOS, ANSWERS, Call, Ended, Place};
 use shaper_tests::visible::Sight;
 
 /// A call that is to be refused.
 struct Refusal {
     place: Place,
     errno: i32,
+    way: Way,
+}
+
+/// How it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The call is not carried out.
+    NotDone,
+    /// It is, but says that something went wrong.
+    Done,
+    /// What it sends is answered with an error.
+    Answered,
 }
 
 /// What is to be found before and after a change.
@@ -76,10 +90,20 @@ fn refusals(calls: &[(Call, Place)]) -> Vec<Refusal> {
             Thoroughness::EveryCall if call.only_looks() => one,
             Thoroughness::EveryCall => few,
         };
-        refusals.extend(errnos.iter().map(|errno| Refusal {
+        let refusal = |errno: &i32, way| Refusal {
             place: place.clone(),
             errno: *errno,
-        }));
+            way,
+        };
+        let way = if call.closes() { Way::Done } else { Way::NotDone };
+        refusals.extend(errnos.iter().map(|errno| refusal(errno, way)));
+        if call.sends() {
+            let answers = match thoroughness {
+                Thoroughness::Sample => &ANSWERS[index % ANSWERS.len()..][..1],
+                Thoroughness::EveryCall | Thoroughness::BruteForce => &ANSWERS,
+            };
+            refusals.extend(answers.iter().map(|errno| refusal(errno, Way::Answered)));
+        }
     }
     refusals
 }
@@ -104,14 +128,18 @@ fn refuse(scene: &Scene, change: &Change, known: &Known, refusal: &Refusal) -> V
         let mut traced = scene.start(&change.there);
         let is_there = traced.run_to(&refusal.place);
         if is_there {
-            traced.refuse(refusal.errno);
+            match refusal.way {
+                Way::NotDone => traced.refuse(refusal.errno),
+                Way::Done => traced.deny(refusal.errno),
+                Way::Answered => traced.answer(refusal.errno),
+            }
         }
         let ended = traced.finish();
-        let Refusal { place, errno } = refusal;
+        let Refusal { place, errno, way } = refusal;
         let error = std::io::Error::from_raw_os_error(*errno);
         let mut complaints = judge(scene, change, known, &before, &ended);
         for complaint in &mut complaints {
-            *complaint = format!("{place} refused with {error} ({is_there}): {complaint}");
+            *complaint = format!("{place} refused with {error} ({way:?}, {is_there}): {complaint}");
         }
         if is_there || !complaints.is_empty() {
             return complaints;
@@ -130,7 +158,7 @@ fn judge(scene: &Scene, change: &Change, known: &Known, before: &Sight, ended: &
     let settled = scene.settled();
     if ended.code == Some(0) {
         // There was another way, or it was in force and there was only left to tidy up, which the next change does.
-        if settled.policy.entries() != known.new.policy.entries() {
+        if !is_same(settled.policy.as_ref(), known.new.policy.as_ref()) {
             complaints.push(format!(
                 "it says that it is done, but there is {:?}",
                 settled.policy
@@ -177,7 +205,7 @@ fn refuse_everything(changes: &[Change]) {
 
 #[test]
 fn apply_refused_at_any_call_changes_nothing_and_says_why() {
-    refuse_everything(&[APPLY, APPLY.reversed()]);
+    refuse_everything(&[APPLY, APPLY.reversed(), PRUNE]);
 }
 
 #[test]
@@ -192,7 +220,12 @@ fn set_refused_at_any_call_changes_nothing_and_says_why() {
 
 #[test]
 fn unset_refused_at_any_call_changes_nothing_and_says_why() {
-    refuse_everything(&[SET.reversed(), SET_FOR_CLIENTS.reversed()]);
+    refuse_everything(&[SET.reversed(), SET_FOR_CLIENTS.reversed(), SET_NAMED.reversed()]);
+}
+
+#[test]
+fn exempt_refused_at_any_call_changes_nothing_and_says_why() {
+    refuse_everything(&[EXEMPT]);
 }
 
 #[test]

@@ -151,3 +151,45 @@ pub const RELOAD_ALL: Change = Change {
     back: step(FEW, &["reload"]),
     there: step(MANY, &["reload"]),
 };
+
+/// Rules of the configuration take the place of those of `set`.
+pub const PRUNE: Change = Change {
+    back: step(FEW, &["set", "10.0.0.7", "20mbit", "--name", "seven"]),
+    there: step(FEW, &["apply", "--prune"]),
+};
+
+/// All tables anew, and back again as nobody confirms it.
+pub const TRY: Change = Change {
+    back: step(FEW, &["apply"]),
+    there: step(MANY, &["apply", "--try", "1s"]),
+};
+
+/// A rule that was not there, which goes again as nobody confirms it.
+pub const TRY_SET: Change = Change {
+    back: step(FEW, &["unset", "10.0.0.7", "--ignore-missing"]),
+    there: step(FEW, &["set", "10.0.0.7", "20mbit", "--try", "1s"]),
+};
+
+/// A rule that goes with the next boot.
+pub const SET_TEMPORARY: Change = Change {
+    back: step(FEW, &["unset", "10.0.0.7", "--ignore-missing"]),
+    there: step(FEW, &["set", "10.0.0.7", "20mbit", "--temporary"]),
+};
+
+/// A rule that is known by its name.
+pub const SET_NAMED: Change = Change {
+    back: step(FEW, &["unset", "--name", "seven", "--ignore-missing"]),
+    there: step(FEW, &["set", "10.0.0.7", "20mbit", "--name", "seven"]),
+};
+
+/// What is never limited.
+pub const EXEMPT: Change = Change {
+    back: step(FEW, &["exempt", "del", "10.9.0.0/16", "--ignore-missing"]),
+    there: step(FEW, &["exempt", "add", "10.9.0.0/16"]),
+};
+
+/// The program, all maps, and what the interface needs.
+pub const UP: Change = Change {
+    back: step(MANY, &["down"]),
+    there: step(MANY, &["up"]),
+};

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use shaper_user::policy::tables::Tables;
 
 use super::Scene;
-use crate::visible::{Sight, owned_buckets, places};
+use crate::visible::{Interface, Sight, owned_buckets, places};
 
 /// The policy in force, and all that goes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
-    /// The policy, as the kernel has it.
-    pub policy: Tables,
+    /// The policy, as the kernel has it; `None` if no packet meets one.
+    pub policy: Option<Tables>,
     /// The files, but for the lock, which says who had it last; see `lasting`. Files of rules are counted: which number
     /// one has depends on all changes before.
     files: BTreeMap<PathBuf, String>,
@@ -22,12 +22,19 @@ pub struct Settled {
     buckets: BTreeSet<(u64, u64)>,
     /// How many tables stand in each map of maps, and how many of them are different ones.
     tables: BTreeMap<PathBuf, (usize, usize)>,
+    /// Of each interface: how many programs packets meet there, and the kinds of its qdiscs. What is given a number is
+    /// given another each time, and room that `fq` was given stays.
+    interfaces: BTreeMap<String, (usize, Vec<String>)>,
 }
 
 impl Settled {
     pub(super) fn of(scene: &Scene) -> Self {
         let paths = scene.paths();
-        let Sight { pins, files } = scene.eye.look();
+        let Sight {
+            pins,
+            files,
+            interfaces,
+        } = scene.eye.look();
         let files = files.into_iter().filter(|(path, _)| !path.ends_with("lock"));
         let mut n_rules_files = 0;
         let files = files.map(|(path, bytes)| {
@@ -40,11 +47,12 @@ impl Settled {
             (path, lasting(&bytes))
         });
         Self {
-            policy: scene.policy(),
+            policy: scene.in_force(),
             files: files.collect(),
             buckets: owned_buckets(&paths.bpffs),
             tables: places(&paths.bpffs),
             pins: pins.into_keys().collect(),
+            interfaces: interfaces.into_iter().map(lasting_of).collect(),
         }
     }
 
@@ -75,8 +83,19 @@ impl Settled {
         if self.tables != wanted.tables {
             parts.push(format!("tables {:?} instead of {:?}", self.tables, wanted.tables));
         }
+        if self.interfaces != wanted.interfaces {
+            parts.push(format!(
+                "{:?} instead of {:?}",
+                self.interfaces, wanted.interfaces
+            ));
+        }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
+}
+
+fn lasting_of(interface: Interface) -> (String, (usize, Vec<String>)) {
+    let kinds = interface.qdiscs.into_iter().map(|qdisc| qdisc.kind);
+    (interface.name, (interface.programs.len(), kinds.collect()))
 }
 
 /// How the name of a file of rules begins, before its number.

@@ -11,7 +11,7 @@ const N_SCENES: usize = 8;
 /// How much of what could be tried is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thoroughness {
-    /// Something of each sort.
+    /// Of refusals something of each sort, of kills all that can differ from each other.
     Sample,
     /// All that can differ from each other.
     EveryCall,

@@ -18,13 +18,17 @@ pub struct Call {
 }
 
 /// The calls of a change by name; where it has one, the argument that is the address of a path.
-const NAMES: [(c_long, &str, Option<usize>); 40] = [
+const NAMES: [(c_long, &str, Option<usize>); 46] = [
     (libc::SYS_bind, "bind", None),
     (libc::SYS_bpf, "bpf", None),
     (libc::SYS_brk, "brk", None),
     (libc::SYS_clone, "clone", None),
     (libc::SYS_clone3, "clone3", None),
     (libc::SYS_close, "close", None),
+    (libc::SYS_connect, "connect", None),
+    (libc::SYS_epoll_create1, "epoll_create1", None),
+    (libc::SYS_epoll_ctl, "epoll_ctl", None),
+    (libc::SYS_epoll_wait, "epoll_wait", None),
     (libc::SYS_fcntl, "fcntl", None),
     (libc::SYS_fdatasync, "fdatasync", None),
     (libc::SYS_flock, "flock", None),
@@ -49,10 +53,12 @@ const NAMES: [(c_long, &str, Option<usize>); 40] = [
     (libc::SYS_recvmsg, "recvmsg", None),
     (libc::SYS_rename, "rename", Some(0)),
     (libc::SYS_rmdir, "rmdir", Some(0)),
+    (libc::SYS_rt_sigaction, "rt_sigaction", None),
     (libc::SYS_sendmsg, "sendmsg", None),
     (libc::SYS_sendto, "sendto", None),
     (libc::SYS_setsockopt, "setsockopt", None),
     (libc::SYS_socket, "socket", None),
+    (libc::SYS_socketpair, "socketpair", None),
     (libc::SYS_statfs, "statfs", Some(0)),
     (libc::SYS_statx, "statx", Some(1)),
     (libc::SYS_unlink, "unlink", Some(0)),
@@ -99,6 +105,17 @@ const BPF: [&str; 36] = [
     "ITER_CREATE",
     "LINK_DETACH",
     "PROG_BIND_MAP",
+];
+
+/// With what the network answers a request that it does not carry out.
+pub const ANSWERS: [i32; 7] = [
+    EPERM,
+    ENOMEM,
+    EBUSY,
+    EINVAL,
+    libc::ENODEV,
+    libc::ENOLINK,
+    libc::EOPNOTSUPP,
 ];
 
 /// Every error that any of the calls may give. ENOENT and EWOULDBLOCK are left out: they are answers, not refusals.
@@ -167,6 +184,28 @@ impl Call {
     /// The address of the path that it is about.
     pub(super) fn path(&self) -> Option<u64> {
         Some(self.arguments[self.known()?.2?])
+    }
+
+    /// Whether it waits for time to pass.
+    pub(super) fn waits(&self) -> bool {
+        self.number == libc::SYS_epoll_wait
+    }
+
+    /// The address of what it sends, or of the room for what it receives.
+    pub(super) fn buffer(&self) -> Option<u64> {
+        let calls = [libc::SYS_sendto, libc::SYS_recvfrom];
+        calls.contains(&self.number).then_some(self.arguments[1])
+    }
+
+    /// Whether it receives something, and does not only look how long it is.
+    pub(super) fn takes_an_answer(&self) -> bool {
+        self.number == libc::SYS_recvfrom && self.arguments[3] & libc::MSG_PEEK as u64 == 0
+    }
+
+    /// Whether it gives a descriptor back, which it does whatever it says.
+    #[must_use]
+    pub fn closes(&self) -> bool {
+        self.number == libc::SYS_close
     }
 
     /// Whether it sends something to the kernel's network.
@@ -241,12 +280,16 @@ impl Call {
             libc::SYS_mmap if self.arguments[3] & libc::MAP_ANONYMOUS as u64 == 0 => &[ENOMEM, EPERM],
             libc::SYS_socket => &[EACCES, EMFILE, ENOBUFS],
             libc::SYS_bind
+            | libc::SYS_connect
             | libc::SYS_getsockname
             | libc::SYS_setsockopt
             | libc::SYS_sendto
             | libc::SYS_sendmsg => &[EPERM, ENOBUFS],
             libc::SYS_recvfrom | libc::SYS_recvmsg => &[ENOBUFS, ENOMEM, EINTR],
             libc::SYS_perf_event_open => &[EACCES, EMFILE],
+            libc::SYS_fcntl => &[EMFILE, ENOMEM],
+            libc::SYS_ioctl => &[EPERM, EIO],
+            libc::SYS_close => &[EIO, EINTR, ENOSPC],
             _ => &[],
         }
     }

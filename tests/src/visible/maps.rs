@@ -123,11 +123,13 @@ fn digest_of_entries(fd: &OwnedFd, info: &Info) -> u64 {
     // As everything fits, the kernel says that there is no more; how many there were it tells by what it has written.
     let _ = bpf::call(BPF_MAP_LOOKUP_BATCH, &words);
     let entries = keys.chunks_exact(key_size).zip(values.chunks_exact(value_size));
-    let digests = entries.map(|(key, value)| {
-        let words: Vec<u64> = key.iter().chain(value).map(|byte| u64::from(*byte)).collect();
-        digest(&words)
-    });
+    let digests = entries.map(|(key, value)| digest_of_bytes(key.iter().chain(value)));
     digests.fold(0, u64::wrapping_add)
+}
+
+pub(super) fn digest_of_bytes<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
+    let words: Vec<u64> = bytes.into_iter().map(|byte| u64::from(*byte)).collect();
+    digest(&words)
 }
 
 fn digest(words: &[u64]) -> u64 {
