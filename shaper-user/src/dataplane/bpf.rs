@@ -92,6 +92,24 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
 }
 
 #[repr(C)]
+#[derive(Default)]
+struct IdAttr {
+    id: u32,
+    next_id: u32,
+    flags: u32,
+}
+
+/// Opens a program by its number, which only root may.
+pub(super) fn open_program(id: u32) -> io::Result<OwnedFd> {
+    let mut attr = IdAttr {
+        id,
+        ..IdAttr::default()
+    };
+    // SAFETY: the attribute holds no address.
+    unsafe { call_for_fd(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr) }
+}
+
+#[repr(C)]
 struct InfoAttr {
     fd: u32,
     len: u32,

@@ -48,7 +48,7 @@ pub(super) fn good(what: &'static str, found: impl Into<String>) -> Finding {
     }
 }
 
-fn poor(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
+pub(super) fn poor(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
     Finding {
         what,
         fitness: Fitness::Poor,
@@ -74,7 +74,7 @@ pub(super) fn bad(what: &'static str, error: &DataplaneError) -> Finding {
 #[must_use]
 pub fn examine(paths: &Paths, interfaces: &[String]) -> Vec<Finding> {
     let mut findings = vec![
-        kernel(),
+        kernel(release()),
         privilege(),
         bpffs(paths),
         fq(),
@@ -116,8 +116,7 @@ fn version(release: &str) -> (u32, u32) {
     )
 }
 
-fn kernel() -> Finding {
-    let release = release();
+fn kernel(release: String) -> Finding {
     if version(&release) >= OLDEST {
         good("kernel", release)
     } else {
@@ -281,5 +280,16 @@ mod tests {
         assert_eq!(version("7.3-rc1"), (7, 3));
         assert!(version("5.15.0-91-generic") < OLDEST && version("6.1.0-56-cloud") >= OLDEST);
         assert_eq!(version(""), (0, 0));
+    }
+
+    #[test]
+    fn a_kernel_that_nobody_tried_is_named_with_the_oldest_that_was() {
+        assert_eq!(kernel("6.1.0-56-cloud".into()), good("kernel", "6.1.0-56-cloud"));
+        let finding = kernel("5.15.0-91-generic".into());
+        assert_eq!(
+            (finding.fitness, &*finding.found),
+            (Fitness::Poor, "5.15.0-91-generic")
+        );
+        assert!(finding.remedy.contains("6.1"), "{}", finding.remedy);
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Dataplane;
+use super::attribute::text_of;
 use super::bpf::{expect_kind, fill};
 use super::clsact;
 use super::device::Device;
@@ -21,6 +22,8 @@ pub(super) struct ProgramInfo {
     pub(super) tag: [u8; 8],
     /// The maps that it uses.
     pub(super) map_ids: Vec<u32>,
+    /// As much of its name as the kernel keeps.
+    pub(super) name: String,
 }
 
 /// The beginning of `bpf_prog_info`.
@@ -36,6 +39,7 @@ struct RawProgramInfo {
     created_by_uid: u32,
     n_map_ids: u32,
     map_ids: u64,
+    name: [u8; 16],
 }
 
 /// Where our program runs on an interface.
@@ -183,6 +187,7 @@ pub(super) fn program_info(fd: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
         id: raw.id,
         tag: raw.tag,
         map_ids,
+        name: text_of(&raw.name),
     })
 }
 

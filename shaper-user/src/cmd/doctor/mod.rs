@@ -9,6 +9,7 @@ use self::surroundings::Surroundings;
 use super::sources::{configuration_or_none, policy};
 use super::{Context, Failure};
 use crate::dataplane::{self, Fitness};
+use crate::monitor::Wanted;
 use crate::policy::Enforcement;
 use crate::view::check::{self, Check, State};
 use crate::view::json;
@@ -46,11 +47,9 @@ fn examine(context: &Context) -> Vec<Check> {
     match configured {
         Ok(policy) => {
             if interfaces.is_empty() {
-                let named = policy
-                    .interfaces()
-                    .iter()
-                    .filter_map(|interface| interface.name());
-                interfaces.extend(named.map(str::to_owned));
+                let wanted = Wanted::of(&policy);
+                let present = dataplane::interface_names().unwrap_or_default();
+                interfaces = [wanted.present(&present), wanted.missing(&present)].concat();
             }
             let is_paced = |name: &String| policy.enforcement(name) == Enforcement::Pace;
             needs_fq = interfaces.is_empty() || interfaces.iter().any(is_paced);
@@ -58,7 +57,8 @@ fn examine(context: &Context) -> Vec<Check> {
         Err(error) => checks.push(Check {
             what: "config",
             state: State::Fail,
-            found: format!("{error:#}"),
+            // What follows shows the place in the file.
+            found: format!("{error:#}").lines().next().unwrap_or_default().to_owned(),
             remedy: "run `shaper check`".to_owned(),
         }),
     }

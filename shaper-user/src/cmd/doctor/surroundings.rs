@@ -2,6 +2,7 @@
 //!
 //! Read from files alone: nothing is asked that could hang, and a folder can stand for the machine in tests.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,42 @@ use crate::view::check::{Check, State};
 
 /// The oldest systemd that the units were tried with.
 const OLDEST_SYSTEMD: u32 = 252;
+
+/// Where networkd looks, the first place first.
+const NETWORKD: [&str; 4] = [
+    "etc/systemd/network",
+    "run/systemd/network",
+    "usr/local/lib/systemd/network",
+    "usr/lib/systemd/network",
+];
+
+/// Sections of systemd.network(5) that set a qdisc, those of its classes apart.
+const QDISC_SECTIONS: [&str; 24] = [
+    "BFIFO",
+    "BandMultiQueueing",
+    "CAKE",
+    "ClassfulMultiQueueing",
+    "ControlledDelay",
+    "DeficitRoundRobinScheduler",
+    "EnhancedTransmissionSelection",
+    "FairQueueing",
+    "FairQueueingControlledDelay",
+    "FlowQueuePIE",
+    "GenericRandomEarlyDetection",
+    "HeavyHitterFilter",
+    "HierarchyTokenBucket",
+    "NetworkEmulator",
+    "PFIFO",
+    "PFIFOFast",
+    "PFIFOHeadDrop",
+    "PIE",
+    "QDisc",
+    "QuickFairQueueing",
+    "StochasticFairBlue",
+    "StochasticFairnessQueueing",
+    "TokenBucketFilter",
+    "TrivialLinkEqualizer",
+];
 
 /// The machine as its files tell.
 #[derive(Debug)]
@@ -177,59 +214,70 @@ impl Surroundings {
                 warn(format!("{tool} is configured in /{file}"), undoes);
             }
         }
-        for file in self.mentions("etc/systemd/network", is_queueing_section) {
-            warn(format!("systemd-networkd sets a qdisc by /{file}"), undoes);
+        for file in self.networkd_files() {
+            if self.has_line(&file, is_queueing_section) {
+                warn(format!("systemd-networkd sets a qdisc by /{file}"), undoes);
+            }
         }
-        let is_tc = |line: &str| {
-            line.split_whitespace()
-                .any(|word| word == "tc" || word.ends_with("/tc"))
-        };
-        let mut scripts = self.mentions("etc/network/interfaces.d", is_tc);
-        if self.read("etc/network/interfaces").lines().any(is_line_of(is_tc)) {
-            scripts.push("etc/network/interfaces".to_owned());
-        }
+        let mut scripts = self.files_in("etc/network/interfaces.d");
+        scripts.push("etc/network/interfaces".to_owned());
         for file in scripts {
-            warn(format!("/{file} runs tc when an interface comes up"), undoes);
+            for tool in ["tc", "wondershaper", "fireqos"] {
+                if self.has_line(&file, |line| runs(line, tool)) {
+                    warn(format!("/{file} runs {tool} when an interface comes up"), undoes);
+                }
+            }
         }
-        for file in self.mentions("etc/NetworkManager/system-connections", |line| line == "[tc]") {
-            warn(format!("NetworkManager sets a qdisc by /{file}"), undoes);
+        for file in self.files_in("etc/NetworkManager/system-connections") {
+            if self.has_line(&file, |line| line == "[tc]") {
+                warn(format!("NetworkManager sets a qdisc by /{file}"), undoes);
+            }
         }
         found
     }
 
-    /// Files of a folder that have a line like this, comments apart.
-    fn mentions(&self, dir: &str, is_like: impl Fn(&str) -> bool + Copy) -> Vec<String> {
-        let files = names(&self.root.join(dir))
-            .into_iter()
-            .map(|name| format!("{dir}/{name}"));
-        let mut files: Vec<String> = files
-            .filter(|file| self.read(file).lines().any(is_line_of(is_like)))
-            .collect();
+    /// What networkd reads: of files of one name the first, and drop-ins.
+    fn networkd_files(&self) -> Vec<String> {
+        let mut files = BTreeMap::new();
+        for dir in NETWORKD {
+            let here = self.files_in(dir);
+            let drop_ins = here.iter().filter(|file| file.ends_with(".network.d"));
+            let drop_ins = drop_ins.flat_map(|dir| self.files_in(dir));
+            for file in here.iter().cloned().chain(drop_ins) {
+                if file.ends_with(".network") || file.ends_with(".conf") {
+                    files.entry(file[dir.len()..].to_owned()).or_insert(file);
+                }
+            }
+        }
+        files.into_values().collect()
+    }
+
+    /// The files of a folder.
+    fn files_in(&self, dir: &str) -> Vec<String> {
+        let names = names(&self.root.join(dir)).into_iter();
+        let mut files: Vec<String> = names.map(|name| format!("{dir}/{name}")).collect();
         files.sort();
         files
     }
-}
 
-fn is_line_of(is_like: impl Fn(&str) -> bool) -> impl FnMut(&str) -> bool {
-    move |line| {
-        let line = line.trim();
-        !line.starts_with(['#', ';']) && is_like(line)
+    /// Whether a file has a line like this, comments apart.
+    fn has_line(&self, file: &str, is_like: impl Fn(&str) -> bool) -> bool {
+        let text = self.read(file);
+        let mut lines = text.lines().map(str::trim);
+        lines.any(|line| !line.starts_with(['#', ';']) && is_like(line))
     }
 }
 
-/// Sections of a `.network` file that set a qdisc.
+/// Whether a line of a script has the name of a tool among its words.
+fn runs(line: &str, tool: &str) -> bool {
+    line.split_whitespace()
+        .any(|word| word.rsplit('/').next() == Some(tool))
+}
+
+/// Whether a line of a `.network` file begins a section that sets a qdisc.
 fn is_queueing_section(line: &str) -> bool {
-    const KINDS: [&str; 8] = [
-        "Queueing",
-        "QDisc",
-        "TokenBucketFilter",
-        "HierarchyTokenBucket",
-        "CAKE",
-        "PFIFO",
-        "BFIFO",
-        "NetworkEmulator",
-    ];
-    line.starts_with('[') && KINDS.iter().any(|kind| line.contains(kind))
+    let section = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    section.is_some_and(|name| QDISC_SECTIONS.contains(&name.strip_suffix("Class").unwrap_or(name)))
 }
 
 fn names(dir: &Path) -> Vec<String> {

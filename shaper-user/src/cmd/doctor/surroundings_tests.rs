@@ -112,3 +112,52 @@ fn old_systemd_lockdown_and_a_container_are_told() {
     );
     assert!(machine.of("container")[0].1.contains("lxc"));
 }
+
+#[test]
+fn whatever_networkd_reads_is_looked_at_and_nothing_else() {
+    let machine = Machine::new(
+        "networkd",
+        &[
+            ("etc/systemd/network/a.network", "[StochasticFairBlue]\n"),
+            ("etc/systemd/network/b.network.d/x.conf", "[PIE]\n"),
+            ("run/systemd/network/c.network", "[QuickFairQueueingClass]\n"),
+            ("usr/lib/systemd/network/d.network", "[FlowQueuePIE]\n"),
+            // In place of the one below; no file of networkd's; no section.
+            ("etc/systemd/network/e.network", "[Match]\n"),
+            ("usr/lib/systemd/network/e.network", "[CAKE]\n"),
+            ("etc/systemd/network/f.network.off", "[CAKE]\n"),
+            ("etc/systemd/network/g.network", "[Network]\nDescription=[CAKE]\n"),
+        ],
+    );
+    let found = machine.of("others");
+    assert_eq!(found.len(), 4, "{found:?}");
+    for named in [
+        "etc/systemd/network/a",
+        "b.network.d/x",
+        "run/systemd/network/c",
+        "d.network",
+    ] {
+        assert!(
+            found.iter().any(|(_, text)| text.contains(named)),
+            "{named}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn wondershaper_is_found_where_debian_starts_it() {
+    let machine = Machine::new(
+        "wondershaper",
+        &[
+            (
+                "etc/network/interfaces",
+                "iface eth0 inet dhcp\n    up /sbin/wondershaper eth0 9000 900\n    # up /sbin/tc qdisc\n",
+            ),
+            ("etc/network/interfaces.d/eth1", "post-up fireqos start\n"),
+        ],
+    );
+    let found = machine.of("others");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].1.contains("interfaces.d/eth1 runs fireqos"), "{found:?}");
+    assert!(found[1].1.contains("interfaces runs wondershaper"), "{found:?}");
+}
