@@ -1,14 +1,20 @@
 //! `cargo xtask dist`: what is handed out: packages for Debian and for RPM, and a tarball, all with a static binary; checksums
-//! of all three.
+//! of all three. What was packed is then looked at.
+
+mod check;
+mod older;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::cargo::cargo;
 use crate::process;
+
+pub(crate) use check::deb as check_deb;
+pub(crate) use older::older_test_package;
 
 /// Without a C library of its own the binary runs on every distribution.
 const TARGET: &str = "x86_64-unknown-linux-musl";
@@ -16,14 +22,17 @@ const TARGET: &str = "x86_64-unknown-linux-musl";
 const CARGO_DEB: (&str, &str) = ("cargo-deb", "3.8.0");
 const CARGO_RPM: (&str, &str) = ("cargo-generate-rpm", "0.21.1");
 /// What goes into the tarball beside the binary, the pages and the completions.
-const FILES: [&str; 9] = [
+const FILES: [&str; 12] = [
     "packaging/shaper.toml",
+    "packaging/rules.d.README",
     "packaging/shaper.schema.json",
     "packaging/systemd",
     "packaging/fail2ban",
     "packaging/ansible",
     "packaging/man",
+    "docs",
     "README.md",
+    "CHANGELOG.md",
     "LICENSE-MIT",
     "LICENSE-APACHE",
 ];
@@ -34,11 +43,15 @@ pub(crate) struct Options {}
 
 /// Runs the command.
 pub(crate) fn run(_options: &Options) -> Result<ExitCode> {
-    let made = [tarball()?, package()?, rpm()?];
+    let made @ [tarball, deb, rpm] = &[tarball()?, package()?, rpm()?];
     let dir = directory()?;
-    let names: Vec<_> = made.iter().filter_map(|file| file.file_name()).collect();
+    let names = made.iter().filter_map(|file| file.file_name());
     let sums = process::output(Command::new("sha256sum").args(names).current_dir(&dir))?;
-    fs::write(dir.join("SHA256SUMS"), &sums)?;
+    let sums_file = dir.join("SHA256SUMS");
+    fs::write(&sums_file, &sums)?;
+    check::deb(deb)?;
+    check::rpm(rpm)?;
+    check::tarball(tarball, &sums_file)?;
     print!("{sums}");
     println!("dist: in {}", dir.display());
     Ok(ExitCode::SUCCESS)
@@ -72,35 +85,6 @@ pub(crate) fn test_package(binary: &Path) -> Result<PathBuf> {
     deb(&[], &dir)
 }
 
-/// A package of an older version: the same one, but its units ask for a program that logs more, so that each way from one
-/// to the other replaces the program in the kernel. Not compressed: an emulated processor unpacks it often.
-pub(crate) fn older_test_package(package: &Path) -> Result<PathBuf> {
-    let dir = process::TempDir::new("shaper-older")?;
-    let root = dir.path().join("root");
-    process::output(Command::new("dpkg-deb").arg("-R").arg(package).arg(&root))?;
-    for (file, from, to) in [
-        ("DEBIAN/control", "Version: ", "Version: 0~"),
-        (
-            "usr/lib/systemd/system/shaper.service",
-            "shaper up --if-any",
-            "shaper up --if-any --kernel-log 1",
-        ),
-    ] {
-        let file = root.join(file);
-        let text = fs::read_to_string(&file)?;
-        ensure!(text.contains(from), "`{}` has no `{from}`", file.display());
-        fs::write(&file, text.replace(from, to))?;
-    }
-    let older = package.with_file_name("older.deb");
-    process::output(
-        Command::new("dpkg-deb")
-            .args(["-Znone", "--root-owner-group", "-b"])
-            .arg(&root)
-            .arg(&older),
-    )?;
-    Ok(older)
-}
-
 /// Packs what is built.
 fn deb(options: &[&str], dir: &Path) -> Result<PathBuf> {
     let mut command = Command::new(tool(CARGO_DEB)?);
@@ -130,9 +114,7 @@ fn static_binary() -> Result<PathBuf> {
         TARGET,
     ]))?;
     let binary = target_directory().join(TARGET).join("release/shaper");
-    // For a static program it fails, or says so; for any other it lists libraries.
-    let libraries = process::output(Command::new("ldd").arg(&binary)).unwrap_or_default();
-    ensure!(!libraries.contains("=>"), "`{}` is not static", binary.display());
+    check::is_static(&binary)?;
     write_pages(&binary)?;
     Ok(binary)
 }

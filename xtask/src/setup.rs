@@ -64,11 +64,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// Makes these parts ready; silent and fast where they are.
 pub(crate) fn need(parts: &[Part]) -> Result<()> {
-    // Two commands at once must not install the same thing twice.
-    let path = process::cache()?.join("setup.lock");
-    let lock = File::create(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
-    lock.lock()
-        .with_context(|| format!("cannot lock `{}`", path.display()))?;
+    let _lock = lock()?;
     for part in parts {
         match part {
             Part::Packages => packages::ready(),
@@ -84,21 +80,30 @@ pub(crate) fn need(parts: &[Part]) -> Result<()> {
 /// Makes one kernel ready, and what boots it.
 pub(crate) fn need_kernel(kernel: Kernel) -> Result<KernelFiles> {
     need(&[Part::Packages])?;
-    let path = process::cache()?.join("setup.lock");
-    let lock = File::create(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
-    lock.lock()
-        .with_context(|| format!("cannot lock `{}`", path.display()))?;
+    let _lock = lock()?;
     kernels::ready(kernel)?;
     kernels::files(kernel)
 }
 
 /// Makes the root of guests with systemd ready, and says where it is.
 pub(crate) fn need_debian() -> Result<PathBuf> {
+    let _lock = lock()?;
+    debian::ready()
+}
+
+/// Installs `package` if nobody has its `program`: what only some commands need.
+pub(crate) fn need_program(program: &str, package: &'static str) -> Result<()> {
+    let _lock = lock()?;
+    packages::install_program(program, package)
+}
+
+/// Held while something is made ready: two commands at once must not install the same thing twice.
+fn lock() -> Result<File> {
     let path = process::cache()?.join("setup.lock");
     let lock = File::create(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
     lock.lock()
         .with_context(|| format!("cannot lock `{}`", path.display()))?;
-    debian::ready()
+    Ok(lock)
 }
 
 /// Says what is being done: these steps take long enough to wonder.

@@ -67,7 +67,7 @@ enum Layer {
     Lab,
     /// Tests in guests whose clock counts instructions.
     Icount,
-    /// Tests in a guest whose first process is systemd; with kernel 6.12 unless told otherwise. Only if named.
+    /// The package for Debian, and tests in a guest whose first process is systemd; with kernel 6.12 unless told otherwise.
     Systemd,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         .into_iter()
         .filter(|layer| {
             if options.layers.is_empty() {
-                *layer != Layer::Systemd && (layer.has_tests() || !options.is_selective())
+                layer.has_tests() || !options.is_selective()
             } else {
                 options.layers.contains(layer)
             }
@@ -123,15 +123,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             Layer::Lab | Layer::Icount | Layer::Systemd => {}
         }
     }
-    let [has_lab, has_icount] = [Layer::Lab, Layer::Icount].map(|layer| layers.contains(&layer));
-    if has_lab || has_icount {
-        outcomes.extend(guests::all(options, &built(&programs), has_lab, has_icount)?);
-    }
-    if layers.contains(&Layer::Systemd) {
-        for kernel in systemd::kernels(&options.kernel) {
-            outcomes.push(systemd::layer(options, *kernel)?);
-        }
-    }
+    outcomes.extend(guests::all(options, &programs, &layers)?);
     Ok(summary(&outcomes, options.is_selective()))
 }
 
@@ -176,7 +168,7 @@ fn host_clippy() -> Result<bool> {
 }
 
 /// The test programs, built when the first layer asks for them.
-type Built<'a> = LazyLock<Result<Programs>, Box<dyn FnOnce() -> Result<Programs> + 'a>>;
+type Built<'a> = LazyLock<Result<Programs>, Box<dyn FnOnce() -> Result<Programs> + Send + 'a>>;
 
 /// The test programs, or why there are none: then the layer has failed.
 fn built<'a>(programs: &'a Built<'_>) -> Result<&'a Programs, String> {

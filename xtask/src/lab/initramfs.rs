@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::process::{self, TempDir, with_suffix};
-use crate::setup::KernelFiles;
+use crate::setup::{self, KernelFiles};
 
 use super::cpio::Archive;
 use super::{debian, modules};
@@ -126,6 +126,9 @@ fn fingerprint(kernel: &KernelFiles, has_systemd: bool) -> Result<u64> {
         has_systemd,
     )
         .hash(&mut hasher);
+    if has_systemd {
+        setup::need_debian()?.hash(&mut hasher);
+    }
     let programs = PROGRAMS.iter().filter_map(|name| process::which(name));
     for path in programs.chain([kernel.modules.clone()]) {
         let metadata = fs::metadata(&path).with_context(|| format!("cannot read `{}`", path.display()))?;

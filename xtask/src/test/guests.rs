@@ -1,4 +1,4 @@
-//! The layers `lab` and `icount`: test programs in guests of each kernel.
+//! The layers `lab`, `icount` and `systemd`: test programs in guests of each kernel.
 
 use std::num::NonZero;
 use std::sync::Mutex;
@@ -10,20 +10,15 @@ use anyhow::{Result, anyhow};
 use crate::setup::Kernel;
 
 use super::layer::{Outcome, layer};
-use super::programs::Programs;
-use super::{Options, kernels};
+use super::{Built, Layer, Options, built, kernels, systemd};
 
-/// Guests with two processors, whose tests mind what else the machine does, one after the other; beside them those whose
-/// clock counts instructions, which have one processor and do not mind.
-pub(super) fn all(
-    options: &Options,
-    programs: &Result<&Programs, String>,
-    has_lab: bool,
-    has_icount: bool,
-) -> Result<Vec<Outcome>> {
-    let kernels = kernels(&options.kernel);
-    let run = |kernel: &Kernel, icount| guest(options, programs.clone(), *kernel, icount);
-    let counted = Mutex::new(if has_icount { kernels.iter() } else { [].iter() });
+/// Guests with two processors, whose tests mind what else the machine does, one after the other, those with systemd last;
+/// beside them those whose clock counts instructions, which have one processor and do not mind.
+pub(super) fn all(options: &Options, programs: &Built<'_>, layers: &[Layer]) -> Result<Vec<Outcome>> {
+    let all = kernels(&options.kernel);
+    let of = |layer, kernels| -> &[Kernel] { if layers.contains(&layer) { kernels } else { &[] } };
+    let run = |kernel: &Kernel, icount| guest(options, programs, *kernel, icount);
+    let counted = Mutex::new(of(Layer::Icount, &all).iter());
     let count = || -> Vec<_> {
         let next = || counted.lock().ok()?.next();
         std::iter::from_fn(next).map(|kernel| run(kernel, true)).collect()
@@ -31,10 +26,12 @@ pub(super) fn all(
     let n_others = thread::available_parallelism().map_or(1, NonZero::get).max(2) - 1;
     thread::scope(|scope| {
         let others: Vec<_> = (0..n_others).map(|_| scope.spawn(count)).collect();
-        let mut results = Vec::new();
-        if has_lab {
-            results.extend(kernels.iter().map(|kernel| run(kernel, false)));
-        }
+        let mut results: Vec<_> = of(Layer::Lab, &all)
+            .iter()
+            .map(|kernel| run(kernel, false))
+            .collect();
+        let with_systemd = of(Layer::Systemd, systemd::kernels(&options.kernel));
+        results.extend(with_systemd.iter().map(|kernel| systemd::layer(options, *kernel)));
         // Then there is a processor more for what is left.
         results.extend(count());
         for other in others {
@@ -44,15 +41,10 @@ pub(super) fn all(
     })
 }
 
-fn guest(
-    options: &Options,
-    programs: Result<&Programs, String>,
-    kernel: Kernel,
-    icount: bool,
-) -> Result<Outcome> {
+fn guest(options: &Options, programs: &Built<'_>, kernel: Kernel, icount: bool) -> Result<Outcome> {
     let name = format!("{} {}", if icount { "icount" } else { "lab" }, kernel.name());
     layer(&name, |tests| {
-        let programs = programs.map_err(anyhow::Error::msg)?;
+        let programs = built(programs).map_err(anyhow::Error::msg)?;
         let prefixes: &[&str] = if icount { &["exact_"] } else { &["lab_", "native_"] };
         let guest = |again: Option<&str>| {
             let mut guest = programs.guest(kernel, prefixes, options.filter.as_deref(), again)?;
