@@ -68,10 +68,10 @@ fn queue(device: &Device, qdiscs: &[Qdisc]) -> Finding {
 
 /// Other programs where ours runs, or is to run.
 fn neighbours(netlink: &mut Netlink, device: &Device) -> Result<Finding, DataplaneError> {
-    let on_tcx = tcx::query(device.ifindex).map_or_else(|_| Vec::new(), |hook| hook.program_ids);
+    let program_ids = tcx::query(device.ifindex).map_or_else(|_| Vec::new(), |hook| hook.program_ids);
     let filters = clsact::egress(netlink, device.ifindex)?;
     // What stands on tcx runs before clsact.
-    let of_tcx = on_tcx.into_iter().map(name);
+    let of_tcx = program_ids.into_iter().map(name);
     let of_filters = filters.into_iter().map(|filter| match filter {
         _ if filter.is_ours() => PROGRAM.to_owned(),
         _ if filter.name.is_empty() => filter.kind,

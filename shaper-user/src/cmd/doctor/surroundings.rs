@@ -3,6 +3,7 @@
 //! Read from files alone: nothing is asked that could hang, and a folder can stand for the machine in tests.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -244,7 +245,8 @@ impl Surroundings {
             let drop_ins = here.iter().filter(|file| file.ends_with(".network.d"));
             let drop_ins = drop_ins.flat_map(|dir| self.files_in(dir));
             for file in here.iter().cloned().chain(drop_ins) {
-                if file.ends_with(".network") || file.ends_with(".conf") {
+                let extension = Path::new(&file).extension().and_then(OsStr::to_str);
+                if matches!(extension, Some("network" | "conf")) {
                     files.entry(file[dir.len()..].to_owned()).or_insert(file);
                 }
             }
