@@ -14,7 +14,7 @@ const TEMPLATE: &str =
 /// Ansible on the machine that it changes, without `sudo`: it is root already.
 fn play(client: &str) -> Said {
     let said = sh(&format!(
-        "cd /root/play && HOME=/root LC_ALL=C.UTF-8 ansible-playbook -c local -i localhost, \
+        "cd /lab/play && HOME=/lab/play LC_ALL=C.UTF-8 ansible-playbook -c local -i localhost, \
          -e ansible_python_interpreter=/usr/bin/python3 -e ansible_become=false -e client={client} shaper.yml"
     ));
     println!("{}{}", said.out, said.err);
@@ -23,9 +23,9 @@ fn play(client: &str) -> Said {
 
 #[test]
 fn a_policy_arrives_and_one_with_a_mistake_does_not() {
-    must("dpkg --force-confold -i /lab/shaper.deb && mkdir -p /root/play");
-    must(&format!("cp {PLAY} /root/play/"));
-    fs::write("/root/play/shaper.toml.j2", TEMPLATE).unwrap();
+    must("dpkg --force-confold -i /lab/shaper.deb && mkdir -p /lab/play");
+    must(&format!("cp {PLAY} /lab/play/"));
+    fs::write("/lab/play/shaper.toml.j2", TEMPLATE).unwrap();
 
     assert_eq!(play("10.0.0.2").code, 0);
     within(SOON, "the policy is in force", || {
