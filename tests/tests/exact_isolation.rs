@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shaper_tests::lab::qdisc::Qdisc;
-use shaper_tests::lab::{Lab, UPLINK, client};
+use shaper_tests::lab::{Host, Lab, Router, UPLINK, client};
 use shaper_tests::shaper::Shaper;
 use shaper_tests::traffic::{Echo, Load, Probe, Receiver};
 
@@ -39,19 +39,17 @@ fn a_flood_to_a_limited_destination_leaves_an_unlimited_one_alone() {
     assert_eq!(Qdisc::n_fq_drops(&lab.server, UPLINK), 0);
 }
 
-#[test]
-fn fifty_saturated_destinations_leave_an_unlimited_one_alone() {
-    let lab = Lab::new();
-    let shaper = Shaper::up(&lab.server, UPLINK);
-    for n in 1..=50 {
-        shaper.set(client(n), "500kbit", &["--temporary"]);
-    }
+/// Fifty clients whose queues are full, sent to from `sender`, and one more who is not limited.
+fn saturate_fifty(lab: &Lab, sender: &Host) {
+    let rule = |n| format!("[[rule]]\ndestination = \"{}\"\nrate = \"500kbit\"\n", client(n));
+    let rules: String = (1..=50).map(rule).collect();
+    let _shaper = Shaper::up_with(&lab.server, UPLINK, &rules);
     let (receiver, _echo) = (Receiver::start(&lab.clients), Echo::start(&lab.clients));
-    let probe = || Probe::run(&lab.server, client(60), N_PROBES, Duration::from_millis(5));
+    let probe = || Probe::run(sender, client(60), N_PROBES, Duration::from_millis(5));
     let before = probe();
     let load = Load::to_all((1..=50).map(client))
         .bits_per_second(60_000_000)
-        .start(&lab.server);
+        .start(sender);
     let during = probe();
     load.stop();
     assert_undisturbed(&before, &during);
@@ -64,4 +62,17 @@ fn fifty_saturated_destinations_leave_an_unlimited_one_alone() {
         assert!((499e3..501e3).contains(&rate), "{}: {rate}", client(n));
     }
     assert_eq!(Qdisc::n_fq_drops(&lab.server, UPLINK), 0);
+}
+
+#[test]
+fn fifty_saturated_destinations_leave_an_unlimited_one_alone() {
+    let lab = Lab::new();
+    saturate_fifty(&lab, &lab.server);
+}
+
+/// Packets that belong to no socket: nothing but the limits holds their sender back.
+#[test]
+fn fifty_saturated_destinations_of_a_router_leave_an_unlimited_one_alone() {
+    let router = Router::new();
+    saturate_fifty(&router.lab, &router.source);
 }
