@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shaper_tests::lab::qdisc::Qdisc;
 use shaper_tests::lab::{DOWNLINK, Lab, UPLINK, client};
 use shaper_tests::traffic::{Clock, Echo, Iperf, Load, Options, Probe, Receiver, Socket, Tap};
 
@@ -36,6 +37,30 @@ fn departures_that_an_application_asks_for_are_measured_within_a_hundred_ppm() {
         latest_ns.max()
     );
     assert!(off_ns * 10_000 < exact.into(), "{off_ns} of {exact}");
+}
+
+/// Most tests end by finding that fq dropped nothing: this one finds what it did drop.
+#[test]
+fn what_fq_drops_is_seen() {
+    let lab = Lab::new();
+    lab.server
+        .tc([format!("qdisc add dev {UPLINK} root fq flow_limit 5")]);
+    let receiver = Receiver::start(&lab.clients);
+    let options = Options {
+        departure_clock: Some(Clock::Monotonic),
+        connect: Some(client(1)),
+        ..Options::default()
+    };
+    let mut socket = Socket::open(&lab.server, options.unstoppable());
+    let departure_ns = Clock::Monotonic.now_ns() + 200_000_000;
+    for _ in 0..20 {
+        socket.send_at(client(1), departure_ns).unwrap();
+    }
+    let arrived = receiver.drain(Duration::from_millis(400)).len();
+    let fq = &Qdisc::fqs(&lab.server, UPLINK)[0];
+    println!("{arrived} of 20 arrived; {}", fq.json);
+    assert_eq!((arrived, fq.n_drops, fq.number("flows_plimit")), (5, 15, 15));
+    assert_eq!(Qdisc::n_fq_drops(&lab.server, UPLINK), 15);
 }
 
 #[test]

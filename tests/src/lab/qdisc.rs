@@ -28,12 +28,17 @@ impl Qdisc {
             panic!("tc wrote {text}");
         };
         let word = |json: &Value, key: &str| json[key].as_str().unwrap_or_default().to_owned();
+        let count = |json: &Value, key: &str| {
+            json[key]
+                .as_u64()
+                .unwrap_or_else(|| panic!("tc shows no {key} in {json}"))
+        };
         list.into_iter()
             .map(|json| Self {
                 kind: word(&json, "kind"),
                 handle: word(&json, "handle"),
-                n_drops: json["drops"].as_u64().unwrap_or_default(),
-                n_queued: json["qlen"].as_u64().unwrap_or_default(),
+                n_drops: count(&json, "drops"),
+                n_queued: count(&json, "qlen"),
                 json,
             })
             .collect()
