@@ -57,6 +57,37 @@ fn four_times_100_mbit_arrives_as_100_mbit() {
 }
 
 #[test]
+fn small_packets_at_100_mbit_are_not_more_than_that_and_as_many_as_can_be_sent() {
+    let lab = Lab::new();
+    let shaper = Shaper::up(&lab.server, UPLINK);
+    let cases = [64, 200]
+        .into_iter()
+        .flat_map(|payload| [(payload, 1), (payload, 8)]);
+    for ((payload, n_sockets), n) in cases.zip(1..) {
+        let receiver = Receiver::start(&lab.clients);
+        shaper.set(client(n), "100mbit", &[]);
+        let sent = Load::to(client(n))
+            .payload(payload)
+            .sockets(n_sockets)
+            .run(&lab.server, Duration::from_millis(500));
+        let arrivals = receiver.drain(Duration::from_millis(300));
+        let n_dropped = shaper.stats(client(n)).dropped_packets;
+        let share = arrivals.settled(SETTLING).departure_rate(100e6) / 100e6;
+        println!(
+            "payload {payload}, {n_sockets} sockets: {:.3} %, {n_dropped} of {} dropped",
+            share * 100.0,
+            sent.n_packets
+        );
+        assert!(share < 1.0001, "{share}");
+        // Less than the rate is what was sent, all of it.
+        assert!(share > 0.9999 || n_dropped == 0, "{share}, {n_dropped} dropped");
+        assert_eq!(arrivals.len() as u64 + n_dropped, sent.n_packets);
+        assert_eq!(arrivals.n_reordered(), 0);
+    }
+    assert_eq!(Qdisc::n_fq_drops(&lab.server, UPLINK), 0);
+}
+
+#[test]
 fn an_ipv6_destination_gets_its_rate_too() {
     let lab = Lab::new();
     let shaper = Shaper::up(&lab.server, UPLINK);
