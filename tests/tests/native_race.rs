@@ -1,6 +1,13 @@
 //! CPUs race for one bucket, and nothing is lost.
 
-use std::{net::IpAddr, sync::Barrier, thread};
+use std::{
+    net::IpAddr,
+    sync::{
+        Barrier,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
 
 use shaper_common::{
     NSEC_PER_SEC,
@@ -43,20 +50,37 @@ fn kernel(force_fallback: bool, horizon_ns: u64) -> Kernel {
 
 #[test]
 fn two_cpus_charge_one_bucket_exactly_what_they_send() {
-    let n_runs = if object::in_lab() { 100_000 } else { 3_000_000 };
+    const N_ROUNDS: u64 = 100;
+    let n_runs = if object::in_lab() { 1_000 } else { 30_000 };
     for force_fallback in [false, true] {
         let kernel = kernel(force_fallback, u64::MAX);
+        let start = Barrier::new(2);
+        // Rounds of one CPU in which the other charged the bucket too.
+        let n_shared = AtomicU64::new(0);
         thread::scope(|scope| {
             for cpu in 0..2 {
-                let kernel = &kernel;
+                let (kernel, start, n_shared) = (&kernel, &start, &n_shared);
                 scope.spawn(move || {
                     pin_to(cpu);
-                    let ran = kernel.repeat(&frame(), Skb::default(), n_runs);
-                    assert_eq!(ran.action, PASS);
+                    let n_sent = || kernel.bucket(0).sent_packets;
+                    for _ in 0..N_ROUNDS {
+                        start.wait();
+                        let n_before = n_sent();
+                        let ran = kernel.repeat(&frame(), Skb::default(), n_runs);
+                        assert_eq!(ran.action, PASS);
+                        let is_shared = n_sent() - n_before > u64::from(n_runs);
+                        n_shared.fetch_add(is_shared.into(), Ordering::Relaxed);
+                    }
                 });
             }
         });
-        let n_sent = 2 * u64::from(n_runs);
+        let n_shared = n_shared.into_inner();
+        println!("in {n_shared} of {} rounds both charged the bucket", 2 * N_ROUNDS);
+        assert!(
+            n_shared > N_ROUNDS / 10,
+            "they did not race: {n_shared} of {N_ROUNDS}"
+        );
+        let n_sent = 2 * N_ROUNDS * u64::from(n_runs);
         let bucket = kernel.bucket(0);
         assert_eq!(bucket.last_departure_ticks, ticks(NOW_NS + n_sent * WIRE_LEN));
         assert_eq!(
