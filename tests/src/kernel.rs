@@ -5,7 +5,7 @@ pub mod raw;
 mod skb;
 mod tables;
 
-use std::collections;
+use std::{collections, net::IpAddr};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
@@ -18,7 +18,7 @@ use shaper_common::{
     header,
     names::{self, global},
     outcome::{N_OUTCOMES, Outcome},
-    rule::{Active, ClientKey, PolicyHead},
+    rule::{Active, ClientKey, PolicyHead, Rule},
 };
 
 use self::memory::Memory;
@@ -32,6 +32,7 @@ pub const DROP: i32 = 2;
 
 /// `BPF_F_MMAPABLE`.
 const MMAPABLE: u32 = 1024;
+const BPF_EXIST: u64 = 2;
 
 /// What the loader sets before it loads the program.
 #[derive(Clone, Copy, Debug)]
@@ -163,6 +164,20 @@ impl Kernel {
     pub fn install(&mut self, policy: &Policy) {
         self.fill(0, policy);
         self.activate(0);
+    }
+
+    /// Puts `rule` in place of the one that `address` has in slot 0.
+    pub fn replace_rule(&mut self, address: IpAddr, rule: Rule) {
+        match address {
+            IpAddr::V4(address) => self.replace_in(names::EXACT4, &tables::key4(0, address), rule),
+            IpAddr::V6(address) => self.replace_in(names::EXACT6, &tables::key6(0, address), rule),
+        }
+    }
+
+    fn replace_in<K: Pod>(&mut self, name: &str, key: &K, rule: Rule) {
+        let slots = ArrayOfMaps::<_, HashMap<MapData, K, Rule>>::try_from(self.ebpf.map_mut(name).unwrap());
+        let mut table = slots.unwrap().get(&0, 0).unwrap();
+        table.insert(key, rule, BPF_EXIST).unwrap();
     }
 
     /// Makes room for so many clients, and forgets all there were. Without it there is room for none.

@@ -39,13 +39,7 @@ pub(super) fn exact6(policy: &Policy) -> Option<HashMap<MapData, Key6, Rule>> {
             .exact()
             .filter_map(|(service, address, rule)| match address {
                 IpAddr::V4(_) => None,
-                IpAddr::V6(address) => Some((
-                    Key6 {
-                        service,
-                        address: words(address),
-                    },
-                    rule,
-                )),
+                IpAddr::V6(address) => Some((key6(service, address), rule)),
             }),
     )
 }
@@ -145,7 +139,14 @@ fn size(n_entries: usize) -> u32 {
     u32::try_from(n_entries).unwrap()
 }
 
-fn key4(service: u32, address: Ipv4Addr) -> Key4 {
+pub(super) fn key6(service: u32, address: Ipv6Addr) -> Key6 {
+    Key6 {
+        service,
+        address: words(address),
+    }
+}
+
+pub(super) fn key4(service: u32, address: Ipv4Addr) -> Key4 {
     Key4 {
         service,
         address: address.octets(),
