@@ -11,6 +11,9 @@ use crate::traffic::{Arrivals, Echo, Iperf, Probe, Tap};
 /// What each rule may send at once after a pause.
 pub const BURST_BYTES: f64 = 5_000.0;
 
+/// Until bursts are over and TCP knows the rates.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// Address that is never limited.
 pub const EXEMPT: IpAddr = address(200);
 
@@ -64,33 +67,34 @@ impl Client {
     /// Bits per second on the wire, once its burst was over. Segments that departed as one packet count as one.
     #[must_use]
     pub fn measured(&self) -> f64 {
-        self.departures()
-            .settled(Duration::from_secs(2))
-            .bits_per_second()
+        self.departures().settled(SETTLING).bits_per_second()
     }
 
-    /// The largest packet, all of its segments together.
+    /// The largest packet once its burst was over, all of its segments together.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "at most 64 KiB")]
     pub fn largest_bytes(&self) -> f64 {
-        let sizes = self.departures().0.iter().map(|arrival| arrival.wire_bytes).max();
-        sizes.unwrap_or_default() as f64
+        largest(&self.departures().settled(SETTLING))
     }
 
-    /// By how many bytes more than the burst and one packet it exceeded its limit and half a percent, if ever.
+    /// By how many bytes more than the burst and one packet it exceeded its limit and half a percent, if ever. As long as
+    /// TCP does not know the rate, it hands over larger packets than later.
     #[must_use]
     pub fn excess_bytes(&self) -> f64 {
-        let burst = self.arrivals.burst_bytes(self.wanted * 1.005);
-        (burst - BURST_BYTES - self.largest_bytes()).max(0.0)
+        let excess = |arrivals: &Arrivals, largest| {
+            let burst = arrivals.burst_bytes(self.wanted * 1.005);
+            burst - BURST_BYTES - largest
+        };
+        let settled = self.arrivals.settled(SETTLING);
+        excess(&self.arrivals, largest(&self.departures()))
+            .max(excess(&settled, self.largest_bytes()))
+            .max(0.0)
     }
 
-    /// Within 2 % of the limit, or one packet over the whole time, and never above it by more than what `stall` is
-    /// worth: the longest time for which the machine may have done something else and delivered what was due after it.
+    /// Within 2 % of the limit, and never above it by more than what `stall` is worth: the longest time for which the
+    /// machine may have done something else and delivered what was due after it.
     #[must_use]
     pub fn holds(&self, stall: Duration) -> bool {
-        let seconds = self.arrivals.span().as_secs_f64();
-        let tolerance = (self.wanted * 0.02).max(self.largest_bytes() * 8.0 / seconds);
-        (self.measured() - self.wanted).abs() <= tolerance && self.never_exceeds(stall)
+        (self.measured() / self.wanted - 1.0).abs() <= 0.02 && self.never_exceeds(stall)
     }
 
     /// Close to its limit, or above a quarter of what an emulated machine can send when it has nothing else to do; and
@@ -128,17 +132,23 @@ impl Client {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "at most 64 KiB")]
+fn largest(arrivals: &Arrivals) -> f64 {
+    let sizes = arrivals.0.iter().map(|arrival| arrival.wire_bytes).max();
+    sizes.unwrap_or_default() as f64
+}
+
 /// Those with a limit of their own, in bits per second.
 pub const LIMITED: [(IpAddr, f64); 3] = [(address(101), 128e3), (address(102), 512e3), (address(103), 32e3)];
 
-/// One of all the rest.
-const REST: IpAddr = address(104);
+/// One of all the rest, and what they may get together.
+pub const REST: (IpAddr, f64) = (address(104), 100e6);
 
 /// Bits of TCP payload per second that this machine sends where nothing limits it: to be asked before the policy is in
 /// force.
 #[must_use]
 pub fn capacity(lab: &Lab) -> f64 {
-    let transfer = Iperf::to(REST, 5200, 3).run(&lab.server, &lab.clients);
+    let transfer = Iperf::to(REST.0, 5200, 3).run(&lab.server, &lab.clients);
     transfer.bits_per_second
 }
 
@@ -174,7 +184,7 @@ pub fn run(lab: &Lab, seconds: u32, say: &dyn Fn(&str)) -> Outcome {
     say("round-trip times to 192.168.1.200 while nothing else is sent");
     let before = probe(100);
     let [first, second, third] = LIMITED;
-    let wanted = [first, second, third, (REST, 100e6)];
+    let wanted = [first, second, third, REST];
     say("TCP by iperf3 to all clients at once, and round-trip times again");
     let tap = Tap::start(&lab.clients, DOWNLINK);
     let transfers: Vec<_> = wanted

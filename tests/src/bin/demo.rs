@@ -1,7 +1,7 @@
 //! Shows that it works: the policy of a well-known script, between network namespaces, with real TCP.
 //!
-//! `cargo xtask demo` runs it, in a guest where this machine's kernel lacks `fq`. Exit code 0 only if what it shows is
-//! what it should be.
+//! `cargo xtask demo` runs it, in a guest where this machine's kernel lacks `fq`. Exit code 0 only if all that the machine
+//! is fast enough to show is what it should be.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,10 +12,13 @@ use shaper_tests::seed::{self, Outcome};
 /// How long everyone is sent to.
 const SECONDS: u32 = 20;
 
-/// Longest time for which an emulated machine may stand still and then deliver what was due.
+/// Longest time for which a machine may do something else and then deliver what was due; and one whose processors are
+/// emulated.
+const PROMPT: Duration = Duration::from_millis(10);
 const STALL: Duration = Duration::from_millis(200);
 
-/// By how much a round trip may grow because emulated processors are busy.
+/// By how much a round trip may grow; and where emulated processors are busy.
+const UNNOTICED: Duration = Duration::from_micros(200);
 const DISTURBED: Duration = Duration::from_millis(20);
 
 fn main() -> ExitCode {
@@ -40,15 +43,24 @@ fn main() -> ExitCode {
     let outcome = seed::run(&lab, SECONDS, &say);
     say("shaper list --stats");
     println!("{}\n", indented(shaper.run(&["list", "--stats"]).trim_end()));
-    let holds = report(&outcome, capacity);
+    let verdict = report(&outcome, capacity);
+    println!();
     say("shaper down");
     drop(shaper);
-    if holds {
-        println!("\nIt holds.");
-        ExitCode::SUCCESS
-    } else {
-        println!("\nIt does not hold.");
+    say("the end");
+    match verdict {
+        Verdict::Yes => println!("\nIt holds."),
+        Verdict::No => println!("\nIt does not hold."),
+        Verdict::CannotTell => println!(
+            "\nWhat this machine can tell holds. For what says n/a it is too slow: it sends {:.0} Mbit/s when it has nothing \
+             else to do.",
+            capacity / 1e6
+        ),
+    }
+    if verdict == Verdict::No {
         ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
 }
 
@@ -59,53 +71,81 @@ fn indented(text: &str) -> String {
         .join("\n")
 }
 
-/// Prints wanted against measured; true if all of it holds.
-fn report(outcome: &Outcome, capacity: f64) -> bool {
-    let mut holds = true;
+/// Whether something holds, as far as this machine can tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Yes,
+    No,
+    /// The machine is too slow: it is not what it should be, but no worse than what its processors alone can make of it.
+    CannotTell,
+}
+
+impl Verdict {
+    fn new(is_as_it_should_be: bool, is_excused: bool) -> Self {
+        match (is_as_it_should_be, is_excused) {
+            (true, _) => Self::Yes,
+            (false, true) => Self::CannotTell,
+            (false, false) => Self::No,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "NO",
+            Self::CannotTell => "n/a",
+        }
+    }
+}
+
+/// Prints wanted against measured, and what comes of it all.
+fn report(outcome: &Outcome, capacity: f64) -> Verdict {
+    let is_slow = capacity < 2.0 * seed::REST.1;
+    let mut verdicts = Vec::new();
     println!("DESTINATION    WANTED kbit/s  ON THE WIRE    OFF  TCP PAYLOAD  HOLDS");
     for client in &outcome.clients {
-        let measured = client.measured();
-        // The rest may get more than an emulated processor can send.
-        let is_rest = client.wanted > 1e7;
-        let ok = if is_rest {
+        let is_excused = if client.destination == seed::REST.0 {
             client.fills(capacity, STALL)
         } else {
             client.holds(STALL)
         };
-        holds &= ok;
+        let verdict = Verdict::new(client.holds(PROMPT), is_slow && is_excused);
         println!(
             "{:<13} {:>14.1} {:>12.1} {:>+5.1}% {:>12.1}  {}",
             client.destination.to_string(),
             client.wanted / 1e3,
-            measured / 1e3,
-            (measured / client.wanted - 1.0) * 100.0,
+            client.measured() / 1e3,
+            (client.measured() / client.wanted - 1.0) * 100.0,
             client.goodput / 1e3,
-            if ok { "yes" } else { "NO" }
+            verdict.word()
         );
+        verdicts.push(verdict);
     }
-    if outcome
-        .clients
-        .iter()
-        .any(|client| client.measured() < client.wanted * 0.98)
-    {
-        println!("Less than wanted is what an emulated machine could send while it did all the rest.");
-    }
-    println!("\nROUND TRIP to 192.168.1.200 (exempt)   MEDIAN     90 %     99 %   LOST");
-    for (when, probe) in [("before", &outcome.before), ("during", &outcome.during)] {
+    println!("\nROUND TRIP to 192.168.1.200 (exempt)   MEDIAN     90 %     99 %   LOST  HOLDS");
+    let (before, during) = (&outcome.before, &outcome.during);
+    let is_alone = before.n_lost + during.n_lost == 0;
+    let growth = during.median().saturating_sub(before.median());
+    // In a queue with the others it would wait for a hundred milliseconds and more.
+    let verdict = Verdict::new(
+        is_alone && growth < UNNOTICED.max(before.median() / 10),
+        is_slow && is_alone && growth < DISTURBED,
+    );
+    for (when, probe, word) in [("before", before, ""), ("during", during, verdict.word())] {
         let ms = |percent| probe.percentile(percent).as_secs_f64() * 1e3;
         println!(
-            "{when:<36} {:>8.3} {:>8.3} {:>8.3} ms  {}",
+            "{when:<36} {:>8.3} {:>8.3} {:>8.3} ms {:>4}  {word}",
             ms(50),
             ms(90),
             ms(99),
             probe.n_lost
         );
     }
-    // In a queue with the others it would wait for a hundred milliseconds and more.
-    let is_quick = outcome.during.median() < outcome.before.median() * 2 + DISTURBED;
-    if outcome.during.n_lost > 0 || !is_quick {
-        println!("The exempt address was disturbed.");
-        holds = false;
+    verdicts.push(verdict);
+    if verdicts.contains(&Verdict::No) {
+        Verdict::No
+    } else if verdicts.contains(&Verdict::CannotTell) {
+        Verdict::CannotTell
+    } else {
+        Verdict::Yes
     }
-    holds
 }
