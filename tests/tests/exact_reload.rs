@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use shaper_tests::changes::{Disturbed, change_rate, kill_at_random, replace_program};
+use shaper_tests::changes::{
+    Disturbed, Undisturbed, change_rate, keep_rate, kill_at_random, replace_program,
+};
 use shaper_tests::lab::{Lab, UPLINK, client};
 use shaper_tests::shaper::Shaper;
-use shaper_tests::traffic::Load;
+use shaper_tests::traffic::iperf::n_found_reordered;
+use shaper_tests::traffic::{Iperf, Load};
 
 fn load() -> Load {
     Load::to(client(1)).bits_per_second(20_000_000)
@@ -28,8 +31,12 @@ fn a_rate_that_changes_a_thousand_times_reorders_nothing_and_lets_no_burst_throu
     let lab = Lab::new();
     let shaper = Shaper::up(&lab.server, UPLINK);
     shaper.set(client(1), "8mbit", &[]);
+    let mut kept = Vec::new();
     let disturbed = Disturbed::by(&lab, &shaper, &load(), || {
-        change_rate(&shaper, 1000, &[1, 8, 2, 4]);
+        for last in [1, 8, 2, 4, 1, 4, 8, 1, 2, 8] {
+            change_rate(&shaper, 100, &[8, 1, 4, 2, last]);
+            kept.push(keep_rate(last, Duration::from_millis(500)));
+        }
     });
     let burst = disturbed.arrivals.burst_bytes(8e6);
     println!(
@@ -37,8 +44,53 @@ fn a_rate_that_changes_a_thousand_times_reorders_nothing_and_lets_no_burst_throu
         disturbed.arrivals.span()
     );
     assert!(burst < 10_000.0 + 3.0 * 1442.0, "a burst of {burst} bytes");
-    let rate = disturbed.settled().bits_per_second();
-    assert!((1e6..8e6).contains(&rate), "{rate}");
+    // Whatever came before, the rate in force is the one that counts.
+    for Undisturbed { megabits, ns } in kept {
+        let arrivals = disturbed
+            .arrivals
+            .only(|arrival| (ns.0..ns.1).contains(&arrival.ns));
+        let rate = f64::from(megabits) * 1e6;
+        let (share, burst) = (arrivals.departure_rate(rate) / rate, arrivals.burst_bytes(rate));
+        println!(
+            "{megabits} Mbit/s: {:.3} %, burst {burst:.0} bytes",
+            share * 100.0
+        );
+        assert!((share - 1.0).abs() < 1e-3, "{megabits} Mbit/s: {share}");
+        assert!(
+            burst < 3.0 * 1442.0,
+            "{megabits} Mbit/s: a burst of {burst} bytes"
+        );
+    }
+}
+
+#[test]
+fn tcp_sees_nothing_reordered_while_its_rate_changes() {
+    let lab = Lab::new();
+    let n_reordered = |disturb: &dyn Fn()| {
+        let before = n_found_reordered(&lab.server);
+        let transfer = Iperf::to(client(1), 5201, 3).start(&lab.server, &lab.clients);
+        disturb();
+        let goodput = transfer.finish().bits_per_second;
+        let n = n_found_reordered(&lab.server) - before;
+        println!("{goodput:.0} bit/s, reordered {n} times");
+        assert!(goodput > 1e6, "{goodput}");
+        n
+    };
+    let shaper = Shaper::up(&lab.server, UPLINK);
+    shaper.set(client(1), "8mbit", &[]);
+    let change = || {
+        for last in [1, 8, 4, 2, 8, 4] {
+            change_rate(&shaper, 10, &[8, 1, 4, 2, last]);
+            let _ = keep_rate(last, Duration::from_millis(100));
+        }
+    };
+    assert_eq!(n_reordered(&change), 0);
+    drop(shaper);
+    // Shows that TCP would have noticed.
+    lab.server.tc([format!(
+        "qdisc replace dev {UPLINK} root netem rate 8mbit delay 5ms reorder 90%"
+    )]);
+    assert!(n_reordered(&|| ()) > 0);
 }
 
 #[test]

@@ -129,6 +129,21 @@ impl Drop for Running {
     }
 }
 
+/// How often TCP of `host` has found that a packet of its own was overtaken by a later one.
+#[must_use]
+pub fn n_found_reordered(host: &Host) -> u64 {
+    let text = host
+        .run(|| fs::read_to_string("/proc/thread-self/net/netstat"))
+        .expect("every Linux has it");
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt: "));
+    let [names, values] = [(); 2].map(|()| lines.next().expect("names, then values").split(' '));
+    let counts = names
+        .zip(values)
+        .filter(|(name, _)| name.starts_with("TCP") && name.ends_with("Reorder"))
+        .map(|(_, value)| value.parse::<u64>().expect("a count"));
+    counts.sum()
+}
+
 fn report(program: Child) -> Value {
     let output = program.wait_with_output().expect("it was started");
     let text = String::from_utf8_lossy(&output.stdout);
