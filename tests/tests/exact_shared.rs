@@ -135,18 +135,29 @@ fn an_unconnected_socket_gets_the_rate_too() {
     let lab = Lab::new();
     let shaper = Shaper::up(&lab.server, UPLINK);
     let receiver = Receiver::start(&lab.clients);
-    for (n, megabits) in [(1, 1_u32), (2, 10), (3, 100)] {
+    for (n, megabits, payload) in [
+        (1, 1_u32, 1400),
+        (2, 10, 1400),
+        (3, 100, 1400),
+        (4, 1, 64),
+        (5, 10, 64),
+    ] {
         shaper.set(client(n), &format!("{megabits}mbit"), &["--temporary"]);
+        let options = Options {
+            payload,
+            ..Options::default()
+        };
         Load::to(client(n))
             .from_one_socket()
+            .with(options.unstoppable())
             .bits_per_second(u64::from(megabits) * 4_000_000)
             .run(&lab.server, Duration::from_millis(1_300));
         let arrivals = receiver.drain(Duration::from_millis(100)).to(client(n));
         let rate = arrivals.settled(Duration::from_millis(300)).bits_per_second();
-        println!("{megabits} Mbit/s: {rate:.0} bit/s");
+        println!("{megabits} Mbit/s, payload {payload}: {rate:.0} bit/s");
         assert!(
             (0.99..1.005).contains(&(rate / f64::from(megabits) / 1e6)),
-            "{megabits}: {rate}"
+            "{megabits} Mbit/s, payload {payload}: {rate}"
         );
         assert_eq!(arrivals.n_reordered(), 0);
     }
