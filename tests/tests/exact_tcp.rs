@@ -62,3 +62,25 @@ fn bbr_fills_slow_limits_and_never_stalls() {
 fn bbr_fills_fast_limits() {
     goodput("bbr", &[(10_000, 5), (100_000, 3)]);
 }
+
+/// A flow that can be marked is told of its queue before anything of it is dropped.
+#[test]
+fn tcp_with_ecn_is_marked_and_loses_nothing() {
+    let lab = Lab::new();
+    for host in [&lab.server, &lab.clients] {
+        host.sysctl("net/ipv4/tcp_ecn", "1");
+    }
+    let shaper = Shaper::up(&lab.server, UPLINK);
+    shaper.set(client(1), "10mbit", &[]);
+    let tap = Tap::start(&lab.clients, DOWNLINK);
+    let transfer = Iperf::to(client(1), 5201, 5).run(&lab.server, &lab.clients);
+    let [_, _, _, n_marked] = tap.arrivals().to(client(1)).n_by_ecn();
+    let stats = shaper.stats(client(1));
+    println!(
+        "goodput {:.0}, {n_marked} packets arrived marked, {} retransmitted, {stats:?}",
+        transfer.bits_per_second, transfer.n_retransmitted
+    );
+    assert!(n_marked > 0 && stats.marked_packets > 0);
+    assert_eq!((stats.dropped_packets, transfer.n_retransmitted), (0, 0));
+    assert!(transfer.bits_per_second > 9.2e6, "{}", transfer.bits_per_second);
+}
