@@ -24,7 +24,14 @@ const SEED: &str = "SHAPER_SEED";
 
 /// Of the programs that run on this machine and in guests, those that run commands: how long these take depends on what
 /// else the machine does. The others have a clock of their own.
-const COMMANDS: [&str; 4] = ["native_commands", "native_plane", "native_stats", "native_up"];
+const COMMANDS: [&str; 6] = [
+    "native_commands",
+    "native_declare",
+    "native_ends",
+    "native_plane",
+    "native_stats",
+    "native_up",
+];
 
 /// Test programs, and the `shaper` that they test.
 #[derive(Debug)]
