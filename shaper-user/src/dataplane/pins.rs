@@ -168,8 +168,11 @@ impl Pins {
         unlink(&beside)?;
         bpf::pin(fd, &beside)
             .map_err(|error| DataplaneError::kernel(format!("pin `{}`", path.display()), error))?;
-        fs::rename(&beside, &path)
-            .map_err(|error| DataplaneError::kernel(format!("rename `{}`", beside.display()), error))
+        fs::rename(&beside, &path).map_err(|error| {
+            // A link that stays pinned stays attached. The first error is the one to report.
+            let _ = unlink(&beside);
+            DataplaneError::kernel(format!("rename `{}`", beside.display()), error)
+        })
     }
 
     /// Takes a pin away, if it is there.
