@@ -1,4 +1,4 @@
-//! The layers `lab`, `icount` and `systemd`: test programs in guests of each kernel.
+//! The layers `native`, `lab`, `icount` and `systemd`: test programs on this machine, and in guests of each kernel.
 
 use std::num::NonZero;
 use std::sync::Mutex;
@@ -10,10 +10,10 @@ use anyhow::{Result, anyhow};
 use crate::setup::Kernel;
 
 use super::layer::{Outcome, layer};
-use super::{Built, Layer, Options, built, kernels, systemd};
+use super::{Built, Layer, Options, built, kernels, native, systemd};
 
-/// Guests with two processors, whose tests mind what else the machine does, one after the other, those with systemd last;
-/// beside them those whose clock counts instructions, which have one processor and do not mind.
+/// One after the other what minds what else the machine does: this machine's own tests, guests with two processors, those
+/// with systemd last. Beside them guests whose clock counts instructions, which have one processor and do not mind.
 pub(super) fn all(options: &Options, programs: &Built<'_>, layers: &[Layer]) -> Result<Vec<Outcome>> {
     let all = kernels(&options.kernel);
     let of = |layer, kernels| -> &[Kernel] { if layers.contains(&layer) { kernels } else { &[] } };
@@ -26,10 +26,11 @@ pub(super) fn all(options: &Options, programs: &Built<'_>, layers: &[Layer]) -> 
     let n_others = thread::available_parallelism().map_or(1, NonZero::get).max(2) - 1;
     thread::scope(|scope| {
         let others: Vec<_> = (0..n_others).map(|_| scope.spawn(count)).collect();
-        let mut results: Vec<_> = of(Layer::Lab, &all)
-            .iter()
-            .map(|kernel| run(kernel, false))
-            .collect();
+        let mut results = Vec::new();
+        if layers.contains(&Layer::Native) {
+            results.push(native(options, programs));
+        }
+        results.extend(of(Layer::Lab, &all).iter().map(|kernel| run(kernel, false)));
         let with_systemd = of(Layer::Systemd, systemd::kernels(&options.kernel));
         results.extend(with_systemd.iter().map(|kernel| systemd::layer(options, *kernel)));
         // Then there is a processor more for what is left.
