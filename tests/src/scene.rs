@@ -97,8 +97,10 @@ impl Scene {
     fn prepare(&self, change: &Change) {
         self.take(&change.back);
         mark_buckets(&self.paths().bpffs, 7);
-        self.take(&change.there);
-        self.take(&change.back);
+        for step in change.there.for_good().iter().chain([&change.there]) {
+            self.take(step);
+            self.take(&change.back);
+        }
     }
 
     fn new(config: &str) -> Self {
