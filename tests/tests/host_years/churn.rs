@@ -151,7 +151,10 @@ fn thousands_of_changes_leave_no_pin_no_descriptor_and_no_memory_behind() {
                 "{memory} kB after {first_memory} kB"
             );
         }
-        seen.get_or_insert((now, memory));
+        // What the first end of a rule takes comes after the first look.
+        if round > 0 {
+            seen.get_or_insert((now, memory));
+        }
     }
     assert_freed(&server, &made);
     assert_eq!(server.run(&["status"]).code, 0);
