@@ -7,6 +7,9 @@ use shaper_tests::lab::qdisc::Qdisc;
 use shaper_tests::seed;
 use shaper_tests::traffic::Iperf;
 
+/// What is due waits so long at the most for the one processor, which senders and receivers use too: on 6.1 up to 0.8 ms.
+const BUSY: Duration = Duration::from_millis(2);
+
 #[test]
 fn tcp_to_all_at_once_gets_what_the_policy_says_and_never_more() {
     let lab = seed::lab();
@@ -21,7 +24,7 @@ fn tcp_to_all_at_once_gets_what_the_policy_says_and_never_more() {
         outcome.during.median()
     );
     for client in &outcome.clients {
-        assert!(client.holds(Duration::ZERO), "{}", client.destination);
+        assert!(client.holds(BUSY), "{}", client.destination);
     }
     assert_eq!(outcome.during.n_lost, 0);
     assert!(outcome.during.median() < outcome.before.median() + Duration::from_micros(200));
