@@ -1,5 +1,7 @@
 //! The layers `native`, `lab`, `icount` and `systemd`: test programs on this machine, and in guests of each kernel.
 
+use std::collections::VecDeque;
+use std::iter;
 use std::num::NonZero;
 use std::sync::Mutex;
 use std::thread;
@@ -12,29 +14,55 @@ use crate::setup::Kernel;
 use super::layer::{Outcome, layer};
 use super::{Built, Layer, Options, built, kernels, native, systemd};
 
-/// One after the other what minds what else the machine does: this machine's own tests, guests with two processors, those
-/// with systemd last. Beside them guests whose clock counts instructions, which have one processor and do not mind.
+/// What is run at a time.
+#[derive(Clone, Copy, Debug)]
+enum Job {
+    Native,
+    Lab(Kernel),
+    Systemd(Kernel),
+    Icount(Kernel),
+}
+
+/// All jobs of these layers, those that mind what else the machine does first.
+fn jobs(options: &Options, layers: &[Layer]) -> VecDeque<Job> {
+    let has = |layer| layers.contains(&layer);
+    let kernels = kernels(&options.kernel);
+    let of = |layer, kernels: &[Kernel], job: fn(Kernel) -> Job| -> Vec<Job> {
+        let kernels = if has(layer) { kernels } else { &[] };
+        kernels.iter().copied().map(job).collect()
+    };
+    let mut jobs: VecDeque<Job> = has(Layer::Native).then_some(Job::Native).into_iter().collect();
+    jobs.extend(of(Layer::Lab, &kernels, Job::Lab));
+    jobs.extend(of(
+        Layer::Systemd,
+        systemd::kernels(&options.kernel),
+        Job::Systemd,
+    ));
+    jobs.extend(of(Layer::Icount, &kernels, Job::Icount));
+    jobs
+}
+
+/// From one end what minds what else the machine does: this machine's own tests, guests with two processors, those with
+/// systemd. From the other end, for each further processor, guests whose clock counts instructions: they have one and do
+/// not mind. Whoever comes to the end of his own takes of the others'.
 pub(super) fn all(options: &Options, programs: &Built<'_>, layers: &[Layer]) -> Result<Vec<Outcome>> {
-    let all = kernels(&options.kernel);
-    let of = |layer, kernels| -> &[Kernel] { if layers.contains(&layer) { kernels } else { &[] } };
-    let run = |kernel: &Kernel, icount| guest(options, programs, *kernel, icount);
-    let counted = Mutex::new(of(Layer::Icount, &all).iter());
-    let count = || -> Vec<_> {
-        let next = || counted.lock().ok()?.next();
-        std::iter::from_fn(next).map(|kernel| run(kernel, true)).collect()
+    let jobs = Mutex::new(jobs(options, layers));
+    let run = |job| match job {
+        Job::Native => native(options, programs),
+        Job::Lab(kernel) => guest(options, programs, kernel, false),
+        Job::Systemd(kernel) => systemd::layer(options, kernel),
+        Job::Icount(kernel) => guest(options, programs, kernel, true),
+    };
+    let work = |next: fn(&mut VecDeque<Job>) -> Option<Job>| -> Vec<_> {
+        let next = || next(&mut *jobs.lock().ok()?);
+        iter::from_fn(next).map(run).collect()
     };
     let n_others = thread::available_parallelism().map_or(1, NonZero::get).max(2) - 1;
     thread::scope(|scope| {
-        let others: Vec<_> = (0..n_others).map(|_| scope.spawn(count)).collect();
-        let mut results = Vec::new();
-        if layers.contains(&Layer::Native) {
-            results.push(native(options, programs));
-        }
-        results.extend(of(Layer::Lab, &all).iter().map(|kernel| run(kernel, false)));
-        let with_systemd = of(Layer::Systemd, systemd::kernels(&options.kernel));
-        results.extend(with_systemd.iter().map(|kernel| systemd::layer(options, *kernel)));
-        // Then there is a processor more for what is left.
-        results.extend(count());
+        let others: Vec<_> = (0..n_others)
+            .map(|_| scope.spawn(|| work(VecDeque::pop_back)))
+            .collect();
+        let mut results = work(VecDeque::pop_front);
         for other in others {
             results.extend(other.join().map_err(|_| anyhow!("a thread of xtask panicked"))?);
         }
