@@ -15,9 +15,10 @@ use crate::dataplane::{Heard, Listener};
 
 /// The longest time between two looks, if looks are cheap.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// The longest time between two looks, however long each takes: whoever waits longer reports too late.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
-/// Looking takes at most this part of one processor, one in so many, unless a look takes longer than 20 ms.
+/// The longest time between two looks, however long each takes: a second after something was done, it is to be reported or
+/// repaired, and that takes its time, too.
+const LONGEST_INTERVAL: Duration = Duration::from_millis(700);
+/// Looking takes at most this part of one processor, one in so many, unless a look takes longer than 14 ms.
 const IDLE_PER_LOOK: u32 = 50;
 /// After announcements it may take more, for a while.
 const IDLE_PER_ANNOUNCEMENT: u32 = 4;
@@ -144,11 +145,11 @@ mod tests {
             (0, 500, 0),
             (10, 500, 40),
             (11, 550, 44),
-            (20, 1000, 80),
-            (21, 1000, 84),
-            (250, 1000, 1000),
+            (14, 700, 56),
+            (15, 700, 60),
+            (250, 700, 700),
             // A look is held up for a minute by whatever takes the processor.
-            (60_000, 1000, 1000),
+            (60_000, 700, 700),
         ] {
             let expected = Pauses {
                 quiet: millis(quiet),
