@@ -105,7 +105,7 @@ impl Monitor {
     /// Its resident memory in kB, and its descriptors, when it does not look at anything: the least of what is seen in a while.
     #[must_use]
     pub fn at_rest(&self) -> (u64, usize) {
-        // It looks every half second.
+        // It looks three times a second.
         const A_WHILE: Duration = Duration::from_secs(1);
         let (began, mut least) = (Instant::now(), (u64::MAX, usize::MAX));
         while began.elapsed() < A_WHILE {

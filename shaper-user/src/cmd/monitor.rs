@@ -19,7 +19,7 @@ use crate::view::event::{Event, Kind};
 /// What its manual page says besides the options.
 const DETAILS: &str = "\
 No limit depends on this command: it may be killed, starved or restarted, and limits hold. It does what an operator would do who \
-looks every half second: attaches the program to an interface of the configuration that appears, comes back or was renamed; puts fq \
+looks three times a second: attaches the program to an interface of the configuration that appears, comes back or was renamed; puts fq \
 back where something replaced it; says what it cannot repair, and who is in the way.
 
 Repairs that fail are tried again, after half a second at first and after a minute at most. Five repairs of one interface within half a \

@@ -1,4 +1,4 @@
-//! Looks at the kernel whenever it announces a change, and every half second for what it does not announce: a program
+//! Looks at the kernel whenever it announces a change, and three times a second for what it does not announce: a program
 //! put in front of ours, a link that was taken away.
 
 use std::io;
@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::dataplane::{Heard, Listener};
 
 /// The longest time between two looks, if looks are cheap.
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(300);
 /// The longest time between two looks, however long each takes: a second after something was done, it is to be reported or
 /// repaired, and that takes its time, too.
-const LONGEST_INTERVAL: Duration = Duration::from_millis(700);
-/// Looking takes at most this part of one processor, one in so many, unless a look takes longer than 14 ms.
+const LONGEST_INTERVAL: Duration = Duration::from_millis(400);
+/// Looking takes at most this part of one processor, one in so many, unless a look takes longer than 8 ms.
 const IDLE_PER_LOOK: u32 = 50;
 /// After announcements it may take more, for a while.
 const IDLE_PER_ANNOUNCEMENT: u32 = 4;
@@ -142,14 +142,14 @@ mod tests {
     #[test]
     fn looks_take_a_small_part_of_a_processor_and_none_is_waited_for_longer_than_a_second() {
         for (cost, quiet, storm) in [
-            (0, 500, 0),
-            (10, 500, 40),
-            (11, 550, 44),
-            (14, 700, 56),
-            (15, 700, 60),
-            (250, 700, 700),
+            (0, 300, 0),
+            (6, 300, 24),
+            (7, 350, 28),
+            (8, 400, 32),
+            (9, 400, 36),
+            (250, 400, 400),
             // A look is held up for a minute by whatever takes the processor.
-            (60_000, 700, 700),
+            (60_000, 400, 400),
         ] {
             let expected = Pauses {
                 quiet: millis(quiet),
