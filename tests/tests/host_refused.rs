@@ -80,6 +80,14 @@ fn refusals(calls: &[(Call, Place)]) -> Vec<Refusal> {
         let is_amidst = index > 0
             && call.reads_on(&calls[index - 1].0)
             && calls.get(index + 1).is_some_and(|(next, _)| next.reads_on(call));
+        // The kernel has nothing to say against closing a directory, and the standard library ends the process if it did.
+        let earlier = calls[..index].iter().rev().map(|(earlier, _)| earlier);
+        let is_directory = earlier
+            .take_while(|earlier| !call.closes_again(earlier))
+            .any(|earlier| call.closes_listed(earlier));
+        if is_directory {
+            continue;
+        }
         let few = call.errnos();
         let one = &few[index % few.len()..][..1];
         let errnos: &[i32] = match thoroughness {

@@ -208,6 +208,18 @@ impl Call {
         self.number == libc::SYS_close
     }
 
+    /// Whether it gives the descriptor back that `earlier` gave back, too.
+    #[must_use]
+    pub fn closes_again(&self, earlier: &Self) -> bool {
+        self.closes() && earlier.closes() && earlier.arguments[0] == self.arguments[0]
+    }
+
+    /// Whether it gives the directory back that `earlier` lists.
+    #[must_use]
+    pub fn closes_listed(&self, earlier: &Self) -> bool {
+        self.closes() && earlier.number == libc::SYS_getdents64 && earlier.arguments[0] == self.arguments[0]
+    }
+
     /// Whether it sends something to the kernel's network.
     #[must_use]
     pub fn sends(&self) -> bool {
