@@ -5,7 +5,7 @@ pub mod raw;
 mod skb;
 mod tables;
 
-use std::{collections, net::IpAddr};
+use std::{collections, net::IpAddr, os::fd::AsFd as _};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
@@ -234,6 +234,17 @@ impl Kernel {
     #[must_use]
     pub fn total(&self, outcome: Outcome) -> u64 {
         self.totals()[outcome as usize]
+    }
+
+    /// What the kernel runs for a packet.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel does not show it.
+    #[must_use]
+    pub fn instructions(&self) -> Vec<raw::Instruction> {
+        let program: &SchedClassifier = self.ebpf.program(names::PROGRAM).unwrap().try_into().unwrap();
+        raw::instructions(program.fd().unwrap().as_fd())
     }
 
     /// Runs the program once.

@@ -1,6 +1,9 @@
 //! What the program logs, as `aya_log` reads it: the program lays out its records itself.
 
-use std::sync::mpsc::{self, Sender};
+use std::{
+    collections::HashSet,
+    sync::mpsc::{self, Sender},
+};
 
 use aya_log::EbpfLogger;
 use shaper_common::{
@@ -9,7 +12,7 @@ use shaper_common::{
     rule::Rule,
 };
 use shaper_tests::{
-    kernel::{Kernel, Settings, Skb},
+    kernel::{Kernel, Settings, Skb, raw::Instruction},
     model::Policy,
     packet,
 };
@@ -33,12 +36,16 @@ impl log::Log for Lines {
     fn flush(&self) {}
 }
 
-/// What is logged at `log_level` of frames of 100 bytes: one at once, one that waits and one that is dropped.
-fn logged(log_level: u8) -> Vec<String> {
-    let mut kernel = Kernel::load(Settings {
+fn load(log_level: u8) -> Kernel {
+    Kernel::load(Settings {
         log_level,
         ..Settings::default()
-    });
+    })
+}
+
+/// What is logged at `log_level` of frames of 100 bytes: one at once, one that waits and one that is dropped.
+fn logged(log_level: u8) -> Vec<String> {
+    let mut kernel = load(log_level);
     let rule = Rule::limited(Limit::new(NSEC_PER_SEC, 1_500, 10_000, None), 3);
     let destination = "192.0.2.7".parse().unwrap();
     kernel.install(&Policy {
@@ -66,5 +73,27 @@ fn packets_that_wait_and_packets_that_are_dropped_are_logged_if_wanted() {
     assert_eq!(logged(4), logged(5));
     for log_level in [0, 3] {
         assert_eq!(logged(log_level), [""; 0]);
+    }
+}
+
+/// How many functions of its own the program calls at `log_level`, after the verifier has taken out what cannot run.
+fn n_called(log_level: u8) -> usize {
+    let instructions = load(log_level).instructions();
+    let called: HashSet<_> = instructions
+        .iter()
+        .filter_map(Instruction::called_function)
+        .collect();
+    called.len()
+}
+
+#[test]
+fn what_is_not_logged_is_not_called_and_leaves_nothing_of_the_call() {
+    let (off, on) = (n_called(0), n_called(5));
+    assert_eq!(off + 2, on, "one function for each sort of record");
+    let [off, on] = [0, 5].map(|log_level| load(log_level).instructions().len());
+    println!("{off} instructions, {on} with the logs");
+    assert!(off < on);
+    for log_level in [1, 2, 3] {
+        assert_eq!(load(log_level).instructions().len(), off);
     }
 }
