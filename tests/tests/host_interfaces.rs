@@ -204,6 +204,24 @@ fn a_limit_moves_from_a_port_to_what_is_above_it() {
 }
 
 #[test]
+fn who_limits_a_tunnel_beside_another_interface_learns_that_packets_may_count_twice() {
+    let server = Server::new(&policing(&["eth0"]));
+    ip("tuntap add tun0 mode tun");
+    let note = |ran: &Ran| ran.err.contains("`tun0` is a tunnel") && ran.err.contains("exempt");
+    assert!(!note(&server.run(&["up"])));
+    server.configure(&policing(&["eth0", "tun0"]));
+    let ran = server.run(&["reload"]);
+    assert!(ran.code == 0 && note(&ran), "{ran:?}");
+    // It is said once.
+    assert!(!note(&server.run(&["reload"])));
+    server.ok(&["down"]);
+    server.configure(&policing(&["tun0"]));
+    assert!(!note(&server.run(&["up"])));
+    server.ok(&["down"]);
+    ip("link delete tun0");
+}
+
+#[test]
 fn an_interface_that_was_renamed_is_not_let_go_of() {
     let server = Server::up(&policing(&["eth0"]));
     ip("link set eth0 down");

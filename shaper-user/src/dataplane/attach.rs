@@ -12,7 +12,7 @@ use super::netlink::Netlink;
 use super::pins::program_pin;
 use super::program::{self, ProgramOptions};
 use super::record::{Hook, InterfaceRecord, NeedsRecord, Record};
-use super::targets::{Target, refuse_shared_paths, targets, unwanted};
+use super::targets::{Target, note_on_tunnels, refuse_shared_paths, targets, unwanted};
 use super::topology;
 use super::undo::Undo;
 use crate::policy::FqNeeds;
@@ -55,7 +55,7 @@ pub struct Attached {
     pub is_fq_put: bool,
     /// The devices that hold its packets.
     pub holders: Vec<String>,
-    /// What was left as it was where it was let go of.
+    /// What the operator has to know: what was left as it was where it was let go of, say.
     pub notes: Vec<String>,
 }
 
@@ -133,6 +133,10 @@ impl Dataplane {
                 return Err(error);
             }
         };
+        let new = attached.iter_mut().find(|one| one.done == Done::Attached);
+        if let Some(new) = new {
+            new.notes.extend(note_on_tunnels(&new.interface, &targets));
+        }
         let detached = attached.iter_mut().filter(|one| one.done == Done::Detached);
         for (one, device) in detached.zip(&unwanted) {
             one.notes = self.release(&mut netlink, device, &devices, &mut record);

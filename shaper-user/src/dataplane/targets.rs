@@ -108,3 +108,22 @@ pub(super) fn refuse_shared_paths(targets: &[Target], devices: &[Device]) -> Res
     }
     Ok(())
 }
+
+/// What somebody who limits a tunnel and another interface has to know, where `name` is one of them.
+pub(super) fn note_on_tunnels(name: &str, targets: &[Target]) -> Option<String> {
+    let devices = targets.iter().map(|target| &target.device);
+    let (tunnels, others): (Vec<_>, Vec<_>) = devices.partition(|device| topology::is_tunnel(device));
+    let tunnel = tunnels
+        .iter()
+        .find(|tunnel| tunnel.name == name)
+        .or(tunnels.first())?;
+    let other = others
+        .iter()
+        .find(|other| other.name == name)
+        .or(others.first())?;
+    Some(format!(
+        "`{}` is a tunnel: packets of its that leave through `{}` count there once more, as packets to the tunnel's other end; \
+         `shaper exempt add` that address, or limit one of the two",
+        tunnel.name, other.name
+    ))
+}

@@ -4,6 +4,26 @@ use super::device::Device;
 
 /// Kinds of devices whose packets go out through the device below them.
 const UPPER_KINDS: [&str; 6] = ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"];
+/// Kinds of devices whose packets go out inside others, through whatever interface leads to the tunnel's other end.
+const TUNNEL_KINDS: [&str; 17] = [
+    "amt",
+    "erspan",
+    "geneve",
+    "gre",
+    "gretap",
+    "ip6erspan",
+    "ip6gre",
+    "ip6gretap",
+    "ip6tnl",
+    "ipip",
+    "ovpn",
+    "sit",
+    "tun",
+    "vti",
+    "vti6",
+    "vxlan",
+    "wireguard",
+];
 /// Kinds of devices whose packets go out through one of their ports.
 const MASTER_KINDS: [&str; 3] = ["bond", "team", "bridge"];
 
@@ -50,6 +70,11 @@ pub(super) fn lowest_of_all<'a>(
     all.sort_by_key(|device| device.ifindex);
     all.dedup_by_key(|device| device.ifindex);
     all
+}
+
+/// Whether routes decide which other interfaces the packets of `device` pass as well, inside other packets.
+pub(super) fn is_tunnel(device: &Device) -> bool {
+    TUNNEL_KINDS.contains(&device.kind.as_str())
 }
 
 /// Whether the packets of one of two devices also pass the other.
