@@ -4,8 +4,9 @@ mod memory;
 pub mod raw;
 mod skb;
 mod tables;
+mod translated;
 
-use std::{collections, net::IpAddr, os::fd::AsFd as _};
+use std::{collections, net::IpAddr};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
@@ -22,7 +23,7 @@ use shaper_common::{
 };
 
 use self::memory::Memory;
-pub use self::skb::Skb;
+pub use self::{skb::Skb, translated::Instruction};
 use crate::{model::Policy, object};
 
 /// `TC_ACT_UNSPEC`: the next program on the hook sees the packet too.
@@ -234,17 +235,6 @@ impl Kernel {
     #[must_use]
     pub fn total(&self, outcome: Outcome) -> u64 {
         self.totals()[outcome as usize]
-    }
-
-    /// What the kernel runs for a packet.
-    ///
-    /// # Panics
-    ///
-    /// If the kernel does not show it.
-    #[must_use]
-    pub fn instructions(&self) -> Vec<raw::Instruction> {
-        let program: &SchedClassifier = self.ebpf.program(names::PROGRAM).unwrap().try_into().unwrap();
-        raw::instructions(program.fd().unwrap().as_fd())
     }
 
     /// Runs the program once.

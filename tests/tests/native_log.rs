@@ -12,7 +12,7 @@ use shaper_common::{
     rule::Rule,
 };
 use shaper_tests::{
-    kernel::{Kernel, Settings, Skb, raw::Instruction},
+    kernel::{Instruction, Kernel, Settings, Skb},
     model::Policy,
     packet,
 };

@@ -4,21 +4,23 @@
 //! what there is and [forgets](Change::forget) it. Everything else commits an edited copy of what runs. Whatever is
 //! committed is without the rules whose deadline has passed.
 
+mod due;
 mod force;
 
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use force::{facts, put_in_force};
 
 use super::sources::{add_kept, configuration_or_none, policy};
-use super::trial::LONGEST_TRIAL;
 use super::{Context, Failure};
-use crate::config::{Config, RuleConfig, Source};
+use crate::config::{Config, Source};
 use crate::dataplane::{Applied, Dataplane, DataplaneError};
 use crate::policy::tables::{Entry, TableKey, Tables};
-use crate::policy::{Deadline, Destination, FqNeeds, Policy};
+use crate::policy::{Destination, FqNeeds, Policy};
 use crate::store::{Brief, Lock, Policies, Running, Trial};
+
+pub(crate) use due::{has_ended, in_time, is_due, now};
 
 /// A change in progress; holds the lock.
 #[derive(Debug)]
@@ -250,33 +252,6 @@ impl Change {
     pub(crate) fn forget(&self) -> anyhow::Result<()> {
         Ok(self.policies.forget(&self.lock)?)
     }
-}
-
-/// The wall clock.
-pub(crate) fn now() -> Deadline {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Deadline(now.as_secs())
-}
-
-/// Whether a change on trial with this deadline is to be taken back: its time is over, or further away than any trial
-/// lasts, because the clock was set back.
-pub(super) fn is_due(deadline_unix_secs: u64) -> bool {
-    let now = now();
-    let latest = now.0.saturating_add(LONGEST_TRIAL.as_secs());
-    Deadline(deadline_unix_secs).is_over(now) || deadline_unix_secs > latest
-}
-
-/// `config` without the rules whose deadline has passed.
-pub(crate) fn in_time(mut config: Config) -> Config {
-    let now = now();
-    config.rules.retain(|rule| !has_ended(rule, now));
-    config.aside.retain(|rule| !has_ended(rule, now));
-    config
-}
-
-/// Whether the deadline of `rule` has passed.
-pub(crate) fn has_ended(rule: &RuleConfig, now: Deadline) -> bool {
-    Deadline::of(rule).is_some_and(|deadline| deadline.is_over(now))
 }
 
 /// The error that stopped a change, and what became of what had been done by then.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::service::Ports;
+use super::ports::Ports;
 use super::tables::PortRange;
 
 /// How the ports of some services fall into classes.
@@ -103,7 +103,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::policy::service::{PortSpan, Service};
+    use crate::policy::ports::PortSpan;
+    use crate::policy::service::Service;
 
     fn ports(texts: &[&str]) -> Ports {
         Ports::of(texts.iter().map(|text| text.parse().unwrap()).collect())

@@ -5,9 +5,9 @@
 use std::cmp::Reverse;
 
 use super::Policy;
+use super::ports::Ports;
 use super::prefix::{Destination, Prefix};
 use super::rule::Rule;
-use super::service::Ports;
 use crate::config::Source;
 
 /// What becomes of packets to a destination.

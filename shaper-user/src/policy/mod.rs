@@ -23,6 +23,7 @@ mod group;
 mod interface;
 mod number;
 mod per;
+mod ports;
 pub mod prefix;
 pub mod rate;
 mod rule;
@@ -38,10 +39,11 @@ pub use fq::FqNeeds;
 pub use group::Group;
 pub use interface::{Enforcement, Interface};
 pub use per::Per;
+pub use ports::{PortSpan, Ports};
 pub use prefix::{Destination, Prefix};
 pub use rate::Rate;
 pub use rule::{Action, Rule, RuleLimit, Target};
-pub use service::{PortSpan, Ports, Service};
+pub use service::Service;
 
 // A rule's source is what the configuration says it is.
 pub use crate::config::Source;

@@ -11,9 +11,10 @@ use super::amount::{AmountError, Burst, MAX_BURST_BYTES};
 use super::deadline::Deadline;
 use super::group::Group;
 use super::per::Per;
+use super::ports::Ports;
 use super::prefix::Destination;
 use super::rate::Rate;
-use super::service::{Ports, Service};
+use super::service::Service;
 use crate::config::Source;
 
 /// One rule of a policy.

@@ -9,8 +9,9 @@ use shaper_common::stamp::MAX_HORIZON_NS;
 use crate::config::Text;
 use crate::policy::amount::parse_time;
 use crate::policy::error::PolicyError;
+use crate::policy::ports::Ports;
 use crate::policy::prefix::Destination;
-use crate::policy::service::{self, Ports, Service, ServiceError};
+use crate::policy::service::{self, Service, ServiceError};
 
 pub(super) fn destination(text: &str) -> Result<Destination, PolicyError> {
     let destination = text.parse()?;

@@ -15,9 +15,10 @@ use super::error::{PolicyError, Problem, Problems};
 use super::exempt::ExemptPrefixes;
 use super::group::Group;
 use super::interface::Interface;
+use super::ports::PortSpan;
 use super::prefix::Destination;
 use super::rule::{Defaults, Rule};
-use super::service::{PortSpan, Service};
+use super::service::Service;
 use crate::config::{Config, Place, RuleConfig, Source};
 
 pub(super) use checks::find_service;

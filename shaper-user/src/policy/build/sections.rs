@@ -8,10 +8,11 @@ use crate::policy::amount::Burst;
 use crate::policy::error::{MAX_CLIENTS, PolicyError};
 use crate::policy::group::Group;
 use crate::policy::interface::{Enforcement, Interface};
+use crate::policy::ports::PortSpan;
 use crate::policy::prefix::Prefix;
 use crate::policy::rate::Rate;
 use crate::policy::rule::RuleLimit;
-use crate::policy::service::{PortSpan, Service};
+use crate::policy::service::Service;
 
 impl Builder {
     pub(super) fn read_interfaces(&mut self, config: &Config) {

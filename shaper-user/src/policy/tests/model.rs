@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
-use super::super::service::PortSpan;
+use super::super::ports::PortSpan;
 use super::super::tables::{Entry, TableKey, Tables};
 use super::super::*;
 use super::{Config, Path, Source, policy};

@@ -1,0 +1,34 @@
+//! What has had its time.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::super::trial::LONGEST_TRIAL;
+use crate::config::{Config, RuleConfig};
+use crate::policy::Deadline;
+
+/// The wall clock.
+pub(crate) fn now() -> Deadline {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Deadline(now.as_secs())
+}
+
+/// Whether a change on trial with this deadline is to be taken back: its time is over, or further away than any trial
+/// lasts, because the clock was set back.
+pub(crate) fn is_due(deadline_unix_secs: u64) -> bool {
+    let now = now();
+    let latest = now.0.saturating_add(LONGEST_TRIAL.as_secs());
+    Deadline(deadline_unix_secs).is_over(now) || deadline_unix_secs > latest
+}
+
+/// `config` without the rules whose deadline has passed.
+pub(crate) fn in_time(mut config: Config) -> Config {
+    let now = now();
+    config.rules.retain(|rule| !has_ended(rule, now));
+    config.aside.retain(|rule| !has_ended(rule, now));
+    config
+}
+
+/// Whether the deadline of `rule` has passed.
+pub(crate) fn has_ended(rule: &RuleConfig, now: Deadline) -> bool {
+    Deadline::of(rule).is_some_and(|deadline| deadline.is_over(now))
+}
