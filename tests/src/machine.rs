@@ -58,8 +58,7 @@ pub fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) -> D
             began.elapsed() < limit,
             "{what}: not within {limit:?}\n{}\n{}",
             sh("shaper status; tc qdisc show; ip -br link").out,
-            sh("journalctl -b --no-pager -t shaper -n 40; systemctl --no-pager status shaper shaper-monitor")
-                .out
+            sh("journalctl -b --no-pager -n 60; systemctl --no-pager status shaper shaper-monitor").out
         );
     }
 }

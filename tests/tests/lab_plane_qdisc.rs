@@ -14,12 +14,12 @@ fn shown(lab: &Lab) -> Vec<(String, String, String, String)> {
         .filter(|qdisc| qdisc.kind != "clsact")
         .map(|qdisc| {
             let parent = qdisc.json["parent"].as_str().unwrap_or("root").to_owned();
-            (
-                parent,
-                qdisc.kind,
-                qdisc.handle,
-                qdisc.json["options"].to_string(),
-            )
+            let mut options = qdisc.json["options"].clone();
+            if let Some(options) = options.as_object_mut() {
+                // What htb counts, not what it was told: a packet of neighbour discovery may come at any time.
+                options.remove("direct_packets_stat");
+            }
+            (parent, qdisc.kind, qdisc.handle, options.to_string())
         })
         .collect();
     shown.sort();
