@@ -1,6 +1,9 @@
 //! `up`: everything on the interfaces, in an order that leaves no gap.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd as _;
+
+use shaper_common::names::PROGRAM;
 
 use super::Dataplane;
 use super::clsact;
@@ -8,6 +11,7 @@ use super::device;
 use super::error::DataplaneError;
 use super::hold::{self, Holding};
 use super::links;
+use super::load::Program;
 use super::netlink::Netlink;
 use super::pins::program_pin;
 use super::program::{self, ProgramOptions};
@@ -178,7 +182,7 @@ impl Dataplane {
             is_policed: target.wanted.is_policed,
             has_fake_clock: false,
         };
-        target.program = Some(program::load(&self.pins, &options)?);
+        target.program = Some(Program::load(Some(&self.pins), &options, PROGRAM)?);
         Ok(())
     }
 
@@ -204,8 +208,8 @@ impl Dataplane {
         for target in targets {
             let name = target.device.name.clone();
             let mut done = Done::Nothing;
-            if let Some(ebpf) = &mut target.program {
-                let fd = program::descriptor(ebpf)?;
+            if let Some(loaded) = &target.program {
+                let fd = loaded.as_fd();
                 target.wanted.tag = program::tag(fd)?;
                 let present = record.interface.get(&name).cloned();
                 let mut changed = self.before_change(&target.device, present.as_ref())?;

@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use shaper_common::names::PROGRAM;
+
 use super::capability;
 use super::directory;
 use super::error::DataplaneError;
 use super::holding;
+use super::load::Program;
 use super::netlink::Netlink;
 use super::pins;
 use super::program::{self, ProgramOptions};
@@ -205,8 +208,8 @@ fn program() -> Finding {
         link_header_len: 14,
         ..ProgramOptions::default()
     };
-    match program::try_to_load(&options) {
-        Ok(()) => good(
+    match Program::load(None, &options, PROGRAM) {
+        Ok(_) => good(
             "program",
             format!("accepted by the kernel, build {:016x}", program::build_id()),
         ),

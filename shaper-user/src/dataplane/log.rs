@@ -2,13 +2,16 @@
 
 use std::sync::mpsc::{self, Sender};
 
+use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
+use shaper_common::names::PINNED_MAPS;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::Dataplane;
 use super::error::DataplaneError;
-use super::program::{self, ProgramOptions};
+use super::pins::LOGS;
+use super::program::{OBJECT, object_error};
 use super::record::Record;
 
 /// Sends each record on as a line.
@@ -50,7 +53,7 @@ impl Dataplane {
         mut tell: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<Result<(), E>, DataplaneError> {
         let refused = |error| DataplaneError::kernel("read the log of the program", error);
-        let mut ebpf = program::relocate(Some(&self.pins), &ProgramOptions::default())?;
+        let mut ebpf = self.maps()?;
         let (sender, lines) = mpsc::channel();
         let logger = EbpfLogger::init_with_logger(&mut ebpf, Lines(sender))
             .map_err(|error| refused(std::io::Error::other(error)))?;
@@ -78,5 +81,14 @@ impl Dataplane {
                 }
             }
         })
+    }
+
+    /// The object with the maps that are pinned, and nothing loaded: aya's logger takes its ring from nothing else.
+    fn maps(&self) -> Result<Ebpf, DataplaneError> {
+        let mut loader = EbpfLoader::new();
+        for name in PINNED_MAPS.into_iter().chain([LOGS]) {
+            loader.map_pin_path(name, self.pins.path(name));
+        }
+        loader.load(OBJECT).map_err(object_error)
     }
 }

@@ -174,13 +174,7 @@ pub fn of_another_layout(error: DataplaneError, paths: &Paths) -> DataplaneError
 /// Makes and pins the map `name`, with nothing in it.
 fn make_map(pins: &Pins, definition: Definition, name: &str) -> Result<(), DataplaneError> {
     let refused = |error| DataplaneError::kernel(format!("make the map {name}"), error);
-    let template = definition
-        .inner
-        .map(|inner| bpf::create_map(&inner, name, None))
-        .transpose()
-        .map_err(refused)?;
-    let template = template.as_ref().map(AsFd::as_fd);
-    let map = bpf::create_map(&definition.map, name, template).map_err(refused)?;
+    let map = definition.make(name).map_err(refused)?;
     pins.put(name, map.as_fd())
 }
 

@@ -1,21 +1,20 @@
-//! The embedded kernel program: its maps' definitions, its constants, and how it is loaded.
+//! The embedded kernel program: its maps' definitions, its constants, and what is said when it cannot be loaded.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use aya::programs::{ProgramError, SchedClassifier};
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::EbpfError;
+use aya::programs::ProgramError;
 use aya_obj::Object;
-use shaper_common::names::{PINNED_MAPS, PROGRAM, global};
 
-use super::bpf::MapInfo;
+use super::bpf::{self, MapInfo};
 use super::doctor;
 use super::error::DataplaneError;
-use super::pins::{LOGS, Pins};
 use super::position::{program_info, tag_text};
 
 /// The object that `cargo xtask ebpf` builds.
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../shaper-ebpf/shaper.bpf.o");
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../shaper-ebpf/shaper.bpf.o");
 
 /// Constants of one interface's program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,16 +46,8 @@ impl Definitions {
     /// Reads them from the embedded object.
     pub(super) fn read() -> Result<Self, DataplaneError> {
         let object = Object::parse(OBJECT).map_err(|error| object_error(error.into()))?;
-        let definitions = object.maps.iter().map(|(name, map)| {
-            let inner = map.inner().map(|inner| definition(&inner));
-            (
-                name.clone(),
-                Definition {
-                    map: definition(map),
-                    inner,
-                },
-            )
-        });
+        let maps = object.maps.iter();
+        let definitions = maps.map(|(name, map)| (name.clone(), Definition::of(map)));
         Ok(Self(definitions.collect()))
     }
 
@@ -68,6 +59,23 @@ impl Definitions {
     /// The definition of the maps in `name`, which is known to hold maps.
     pub(super) fn inner(&self, name: &str) -> MapInfo {
         self.0[name].inner.unwrap_or_default()
+    }
+}
+
+impl Definition {
+    /// As the object has it.
+    pub(super) fn of(map: &aya_obj::Map) -> Self {
+        Self {
+            map: definition(map),
+            inner: map.inner().map(|inner| definition(&inner)),
+        }
+    }
+
+    /// Makes the map, with nothing in it; one of maps needs one to go by.
+    pub(super) fn make(&self, name: &str) -> io::Result<OwnedFd> {
+        let template = self.inner.map(|inner| bpf::create_map(&inner, name, None));
+        let template = template.transpose()?;
+        bpf::create_map(&self.map, name, template.as_ref().map(AsFd::as_fd))
     }
 }
 
@@ -90,65 +98,6 @@ pub fn build_id() -> u64 {
     })
 }
 
-/// The object with its maps, those in `pins` among them, but nothing loaded.
-pub(super) fn relocate(pins: Option<&Pins>, options: &ProgramOptions) -> Result<Ebpf, DataplaneError> {
-    let (fake_clock, police) = (u32::from(options.has_fake_clock), u32::from(options.is_policed));
-    let mut loader = EbpfLoader::new();
-    loader
-        .override_global(global::LINK_HEADER_LEN, &options.link_header_len, true)
-        .override_global(global::OVERHEAD, &options.overhead, true)
-        .override_global(global::POLICE, &police, options.is_policed)
-        .override_global(global::FAKE_CLOCK, &fake_clock, true)
-        .override_global(global::LOG_LEVEL, &options.log_level, false);
-    if let Some(pins) = pins {
-        for name in PINNED_MAPS.into_iter().chain([LOGS]) {
-            loader.map_pin_path(name, pins.path(name));
-        }
-    }
-    loader.load(OBJECT).map_err(object_error)
-}
-
-/// Loads the program over the maps pinned in `pins`.
-///
-/// # Errors
-///
-/// Missing privilege, or the verifier's refusal.
-pub(super) fn load(pins: &Pins, options: &ProgramOptions) -> Result<Ebpf, DataplaneError> {
-    let mut ebpf = relocate(Some(pins), options)?;
-    classifier(&mut ebpf, PROGRAM)?
-        .load()
-        .map_err(|error| object_error(error.into()))?;
-    Ok(ebpf)
-}
-
-/// Loads the program over maps of its own, and lets go of both.
-pub(super) fn try_to_load(options: &ProgramOptions) -> Result<(), DataplaneError> {
-    let mut ebpf = relocate(None, options)?;
-    classifier(&mut ebpf, PROGRAM)?
-        .load()
-        .map_err(|error| object_error(error.into()))
-}
-
-/// The program `name` in an object.
-pub(super) fn classifier<'a>(
-    ebpf: &'a mut Ebpf,
-    name: &str,
-) -> Result<&'a mut SchedClassifier, DataplaneError> {
-    let program = ebpf.program_mut(name).ok_or(ProgramError::NotLoaded);
-    program
-        .and_then(TryInto::try_into)
-        .map_err(|error| object_error(error.into()))
-}
-
-/// The descriptor of the program in a loaded object.
-pub(super) fn descriptor(ebpf: &mut Ebpf) -> Result<BorrowedFd<'_>, DataplaneError> {
-    let program = classifier(ebpf, PROGRAM)?;
-    program
-        .fd()
-        .map(AsFd::as_fd)
-        .map_err(|error| object_error(error.into()))
-}
-
 /// The kernel's hash of a program's instructions.
 pub(super) fn tag(program: BorrowedFd<'_>) -> Result<String, DataplaneError> {
     let info =
@@ -161,8 +110,8 @@ pub(super) fn object_error(error: EbpfError) -> DataplaneError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(error) = cause {
         let number = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::raw_os_error);
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
         // EACCES is the verifier's refusal.
         if number == Some(libc::EPERM) {
             return DataplaneError::Privilege {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aya::Ebpf;
-
 use super::attach::Request;
 use super::device::{self, Device};
 use super::error::DataplaneError;
+use super::load::Program;
 use super::program::build_id;
 use super::record::{InterfaceRecord, Record};
 use super::topology;
@@ -17,7 +16,7 @@ pub(super) struct Target {
     pub(super) wanted: InterfaceRecord,
     pub(super) holders: Vec<String>,
     /// `None` if the very program is there.
-    pub(super) program: Option<Ebpf>,
+    pub(super) program: Option<Program>,
 }
 
 /// The interfaces that are let go of: the configuration has named them, and does so no more.
