@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::chores::{Chore, Done};
+use super::chores::{self, Chore, Done};
 use super::observe::Observer;
 use super::patrol::{self, Call, Patrol};
 use super::repair::{self, Outcome};
@@ -291,7 +291,11 @@ impl<'a> Monitor<'a> {
 /// Works on a thread of its own: it may have to wait for the lock, and the kernel is looked at meanwhile.
 fn start(context: &Context, chore: Chore) -> JoinHandle<Done> {
     let context = context.clone();
-    spawn_blocking(move || chore.carry_out(&context))
+    spawn_blocking(move || {
+        let done = chore.carry_out(&context);
+        chores::give_back();
+        done
+    })
 }
 
 /// What is said of a rule whose deadline has come.
