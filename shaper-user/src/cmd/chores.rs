@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::repair::{self, Outcome};
 use super::{Change, Context, expire};
+use crate::config::RuleConfig;
 use crate::dataplane::{self, Dataplane};
 use crate::monitor::Repair;
 
@@ -26,8 +27,8 @@ pub(super) enum Chore {
 pub(super) enum Done {
     /// What has become of each interface.
     Repaired(anyhow::Result<Vec<Outcome>>),
-    /// How many rules have ended.
-    Expired(anyhow::Result<usize>),
+    /// Which rules have ended. A look may have missed them by now: it reads only the rules that are left.
+    Expired(anyhow::Result<Vec<RuleConfig>>),
     /// Nothing to tell, unless it failed.
     Aged(anyhow::Result<()>),
 }

@@ -2,25 +2,27 @@
 
 use super::change::{Change, has_ended, now};
 use super::{Context, Failure};
+use crate::config::RuleConfig;
 
-/// Takes away the rules whose deadline has passed; how many there were.
+/// Takes away the rules whose deadline has passed; which there were.
 ///
 /// # Errors
 ///
 /// If shaper is not up, or the change fails; then nothing was changed.
-pub fn expire(context: &Context) -> anyhow::Result<usize> {
+pub fn expire(context: &Context) -> anyhow::Result<Vec<RuleConfig>> {
     let (change, dataplane) = match Change::begin_up(context) {
         // What is on trial is committed or taken back soon, and its rules end then.
-        Err(error) if is_for_trial(&error) => return Ok(0),
+        Err(error) if is_for_trial(&error) => return Ok(Vec::new()),
         begun => begun?,
     };
     let running = change.running(context)?;
     let now = now();
-    let n_ended = running.rules.iter().filter(|rule| has_ended(rule, now)).count();
-    if n_ended > 0 {
+    let ended = running.rules.iter().filter(|rule| has_ended(rule, now));
+    let ended: Vec<RuleConfig> = ended.cloned().collect();
+    if !ended.is_empty() {
         change.commit(&dataplane, &running, context)?;
     }
-    Ok(n_ended)
+    Ok(ended)
 }
 
 /// Whether all that stands in the way is a change on trial.

@@ -234,15 +234,14 @@ impl<'a> Monitor<'a> {
     fn done(&mut self, chore: &Chore, done: Done) {
         match (chore, done) {
             (Chore::Repair(repair), Done::Repaired(outcome)) => self.take(repair, outcome),
-            (_, Done::Expired(Ok(n_ended))) if n_ended > 0 => {
+            // On trial: what ends then is put off.
+            (_, Done::Expired(Ok(ended))) if ended.is_empty() => self.expiry.failed(self.started.elapsed()),
+            (_, Done::Expired(Ok(ended))) => {
                 self.expiry = Retry::default();
-                let ended: Vec<Event> = self.observer.ended().into_iter().map(expired).collect();
-                for event in &ended {
-                    self.say(event);
+                for rule in &ended {
+                    self.say(&expired(rule));
                 }
             }
-            // On trial: what ends then is put off.
-            (_, Done::Expired(Ok(_))) => self.expiry.failed(self.started.elapsed()),
             (_, Done::Expired(Err(error)) | Done::Aged(Err(error))) => {
                 self.expiry.failed(self.started.elapsed());
                 let remedy = super::failure::hint(&error).unwrap_or_default();
