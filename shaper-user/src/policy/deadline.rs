@@ -146,6 +146,14 @@ impl fmt::Display for Deadline {
 }
 
 impl Deadline {
+    /// When `span` is over that begins `now`, a time after 1970: in the first whole second in which it is, so that nothing ends before
+    /// its time, or before it has begun.
+    #[must_use]
+    pub fn after(now: Duration, span: Duration) -> Self {
+        let end = now.saturating_add(span);
+        Self(end.as_secs().saturating_add(u64::from(end.subsec_nanos() > 0)))
+    }
+
     /// Whether it is over at `now`. A rule ends at its deadline, not a second later.
     #[must_use]
     pub fn is_over(self, now: Self) -> bool {
@@ -170,6 +178,16 @@ mod tests {
         Deadline::try_from(&moment(text).unwrap())
             .map(|deadline| deadline.0)
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_ends_before_its_time() {
+        let after = |millis| Deadline::after(Duration::from_millis(millis), Duration::from_secs(1)).0;
+        assert_eq!(
+            (after(7_000), after(7_001), after(7_999), after(8_000)),
+            (8, 9, 9, 9)
+        );
+        assert_eq!(Deadline::after(Duration::MAX, Duration::MAX).0, u64::MAX);
     }
 
     #[test]
