@@ -102,23 +102,37 @@ impl Monitor {
         format!("/proc/{}/{file}", self.child.id())
     }
 
-    /// Its resident memory in kB, and its descriptors, when it does not look at anything: the least of what is seen in a while.
+    /// Its own memory in kB, and its descriptors, when it does not look at anything: the least of what is seen in a while.
+    ///
+    /// The rest of what is resident are pages of files and maps. The kernel maps those of its binary in handfuls, and takes them away
+    /// when it wants to: they say nothing of what the monitor keeps.
     #[must_use]
     pub fn at_rest(&self) -> (u64, usize) {
         // It looks three times a second.
         const A_WHILE: Duration = Duration::from_secs(1);
         let (began, mut least) = (Instant::now(), (u64::MAX, usize::MAX));
         while began.elapsed() < A_WHILE {
-            least = (least.0.min(self.memory()), least.1.min(self.n_descriptors()));
+            let own = self.kilobytes(&["RssAnon:", "VmSwap:"]);
+            least = (least.0.min(own), least.1.min(self.n_descriptors()));
             thread::sleep(Duration::from_millis(20));
         }
         least
     }
 
-    fn memory(&self) -> u64 {
+    /// The most that was ever resident, in kB, pages of files and maps included.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.kilobytes(&["VmHWM:"])
+    }
+
+    /// The sum of these lines of its status.
+    fn kilobytes(&self, names: &[&str]) -> u64 {
         let status = fs::read_to_string(self.proc("status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        let value = |name: &&str| -> u64 {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        names.iter().map(value).sum()
     }
 
     fn n_descriptors(&self) -> usize {
