@@ -121,7 +121,7 @@ pub(super) fn note_on_tunnels(name: &str, targets: &[Target]) -> Option<String> 
         .find(|other| other.name == name)
         .or(others.first())?;
     Some(format!(
-        "`{}` is a tunnel: packets of its that leave through `{}` count there once more, as packets to the tunnel's other end; \
+        "`{}` is a tunnel: those of its packets that leave through `{}` count there once more, as packets to the tunnel's other end; \
          `shaper exempt add` that address, or limit one of the two",
         tunnel.name, other.name
     ))
