@@ -6,6 +6,7 @@
 pub mod arrivals;
 mod collector;
 pub mod frames;
+mod gained;
 pub mod iperf;
 pub mod load;
 pub mod probe;

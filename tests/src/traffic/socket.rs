@@ -127,13 +127,17 @@ impl Socket {
     /// Opens a socket for IPv4, or IPv6 if that is what `options` connects to.
     #[must_use]
     pub fn open(host: &Host, options: Options) -> Self {
+        host.run(|| Self::open_here(options))
+    }
+
+    /// Opens one in the network that the thread is in.
+    #[must_use]
+    pub fn open_here(options: Options) -> Self {
         let any = match options.connect {
             Some(IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
-        let socket = host
-            .run(|| UdpSocket::bind((any, options.source_port)))
-            .expect("the port is free");
+        let socket = UdpSocket::bind((any, options.source_port)).expect("the port is free");
         if let Some(destination) = options.connect {
             socket.connect((destination, PORT)).expect("there is a route");
         }
