@@ -81,7 +81,7 @@ fn as_delivered_it_starts_and_limits_nothing() {
 }
 
 #[test]
-fn over_itself_and_over_another_build_it_keeps_limits_and_what_an_operator_wrote() {
+fn over_itself_another_build_and_another_layout_it_keeps_limits_and_what_an_operator_wrote() {
     in_use();
     must("shaper set 10.0.0.3 1mbit");
     let since = property("shaper.service", "ActiveEnterTimestampMonotonic");
@@ -97,6 +97,13 @@ fn over_itself_and_over_another_build_it_keeps_limits_and_what_an_operator_wrote
     within(SOON, "the monitor runs again", || {
         is_active("shaper-monitor.service")
     });
+    // And over one whose tables had another layout, which it cannot go on with: they are made anew.
+    must("cd /sys/fs/bpf/shaper && mv v* v0");
+    install("shaper");
+    assert!(!Path::new("/sys/fs/bpf/shaper/v0").exists());
+    assert_in_force();
+    assert_eq!(property("shaper.service", "ActiveEnterTimestampMonotonic"), since);
+    assert!(must("shaper -o plain list").contains("10.0.0.3"));
 }
 
 #[test]
