@@ -32,5 +32,5 @@ pub(super) fn attach(
     commit: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<Attached>> {
     let request = up::request(policy, true, context)?.unwrap_or_default();
-    dataplane.attach_and(&request, commit)
+    dataplane.attach_and(&request, commit).map_err(up::reported)
 }

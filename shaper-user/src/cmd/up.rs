@@ -6,7 +6,7 @@ use std::io::Write;
 use super::change::in_time;
 use super::sources::{is_aside, policy, set_aside, warnings};
 use super::{Change, Context, Failure};
-use crate::dataplane::{self, Attached, Dataplane, Done, Hook, Request};
+use crate::dataplane::{self, Attached, Dataplane, Done, Hook, Request, Stopped};
 use crate::monitor::Wanted;
 use crate::policy::Policy;
 use crate::view::json::{self, AttachedInterface};
@@ -60,12 +60,13 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
     let commit = || change.commit(&dataplane, &next, context).map(drop);
     let attached = match dataplane.attach_and(&request, commit) {
         Ok(attached) => attached,
-        Err(error) => {
-            if is_made {
+        Err(stopped) => {
+            // What could not be undone is known by its pins and books.
+            if is_made && stopped.left.is_empty() {
                 // The error that stopped us is the one to report.
                 let _ = give_up(dataplane, &change);
             }
-            return Err(error);
+            return Err(reported(stopped));
         }
     };
     for attached in &attached {
@@ -76,6 +77,17 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         writeln!(out, "{}", json::attached(&Context::head(), &attached))?;
     }
     Ok(())
+}
+
+/// The error that stopped a run, and what could not be undone.
+pub(super) fn reported(stopped: Stopped<anyhow::Error>) -> anyhow::Error {
+    let Some(first) = stopped.left.into_iter().next() else {
+        return stopped.error;
+    };
+    let first = anyhow::Error::from(first);
+    stopped.error.context(format!(
+        "what was done by then could not be taken back ({first:#}): once that can be, run `shaper up` or `shaper down`"
+    ))
 }
 
 /// Whether rules are in force, which a boot would find gone.

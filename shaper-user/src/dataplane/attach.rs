@@ -18,7 +18,7 @@ use super::program::{self, ProgramOptions};
 use super::record::{Hook, InterfaceRecord, NeedsRecord, Record};
 use super::targets::{Target, note_on_tunnels, refuse_shared_paths, targets, unwanted};
 use super::topology;
-use super::undo::Undo;
+use super::undo::{Stopped, Undo};
 use crate::policy::FqNeeds;
 
 /// What `up` asks for.
@@ -84,6 +84,7 @@ impl Dataplane {
     /// Whatever stands against it; then what this call did is undone.
     pub fn attach(&self, request: &Request) -> Result<Vec<Attached>, DataplaneError> {
         self.attach_and(request, || Ok(()))
+            .map_err(|stopped| stopped.error)
     }
 
     /// As [`attach`](Self::attach), with a policy that `commit` puts in force: as the last step, so that whatever is
@@ -91,12 +92,12 @@ impl Dataplane {
     ///
     /// # Errors
     ///
-    /// Whatever stands against it, or what `commit` says; then what this call did is undone.
+    /// Whatever stands against it, or what `commit` says; then what this call did is undone, as far as the kernel lets it.
     pub fn attach_and<E: From<DataplaneError>>(
         &self,
         request: &Request,
         commit: impl FnOnce() -> Result<(), E>,
-    ) -> Result<Vec<Attached>, E> {
+    ) -> Result<Vec<Attached>, Stopped<E>> {
         let mut netlink = Netlink::open()?;
         let devices = device::list(&mut netlink)?;
         let before = self.follow(Record::read(&self.paths)?, &devices, &request.keep_gone)?;
@@ -133,8 +134,8 @@ impl Dataplane {
         let mut attached = match done {
             Ok(attached) => attached,
             Err(error) => {
-                self.undo(&mut netlink, &undo, &record, &before);
-                return Err(error);
+                let left = self.undo(&mut netlink, &undo, &record, &before);
+                return Err(Stopped { error, left });
             }
         };
         let new = attached.iter_mut().find(|one| one.done == Done::Attached);
@@ -144,6 +145,9 @@ impl Dataplane {
         let detached = attached.iter_mut().filter(|one| one.done == Done::Detached);
         for (one, device) in detached.zip(&unwanted) {
             one.notes = self.release(&mut netlink, device, &devices, &mut record);
+        }
+        if !request.is_partial {
+            attached.extend(self.release_the_rest(&mut netlink, &devices, &mut record));
         }
         Ok(attached)
     }

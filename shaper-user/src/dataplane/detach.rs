@@ -1,7 +1,7 @@
 //! `down`: everything that shaper made goes, and what was there before comes back.
 
 use super::Dataplane;
-use super::device;
+use super::device::{self, Device};
 use super::error::DataplaneError;
 use super::hold;
 use super::links;
@@ -64,8 +64,10 @@ pub fn take_down(paths: &Paths) -> Result<(bool, Vec<String>), DataplaneError> {
             }
         }
     }
-    // What a record that was lost would have named.
-    for device in hold::with_our_root(&mut netlink, &devices)? {
+    // What a record that was lost would have named. What is known of and could not be put back waits for the next `down`.
+    let is_known = |device: &Device| record.device.values().any(|held| held.ifindex == device.ifindex);
+    let ours = hold::with_our_root(&mut netlink, &devices)?;
+    for device in ours.into_iter().filter(|device| !is_known(device)) {
         was_up = true;
         keep(hold::take_back(&mut netlink, device, &[]).map(drop));
     }

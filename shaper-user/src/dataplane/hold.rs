@@ -144,7 +144,7 @@ fn carry_out(netlink: &mut Netlink, step: &Step) -> Result<(), Refusal> {
     }
 }
 
-/// Puts back what was on `device`. The texts name what somebody else has put there since.
+/// Puts back what was on `device`, as far as the kernel lets it. The texts name what somebody else has put there since.
 pub(super) fn take_back(
     netlink: &mut Netlink,
     device: &Device,
@@ -152,11 +152,16 @@ pub(super) fn take_back(
 ) -> Result<Vec<String>, DataplaneError> {
     let qdiscs = of_device(&qdisc::list(netlink)?, device.ifindex);
     let (steps, left_alone) = holding::restore(device.ifindex, before, &qdiscs);
-    for step in &steps {
-        carry_out(netlink, step)
-            .map_err(|refusal| refusal.into_error(format!("put the qdisc of `{}` back", device.name)))?;
-    }
     let name = &device.name;
+    let mut first_refusal = None;
+    for step in &steps {
+        if let Err(refusal) = carry_out(netlink, step) {
+            first_refusal.get_or_insert(refusal);
+        }
+    }
+    if let Some(refusal) = first_refusal {
+        return Err(refusal.into_error(format!("put the qdisc of `{name}` back")));
+    }
     Ok(left_alone
         .into_iter()
         .map(|qdisc| format!("left {qdisc} on `{name}`: it was put there by somebody else"))

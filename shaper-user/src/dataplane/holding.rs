@@ -78,6 +78,15 @@ impl From<&Qdisc> for Before {
     }
 }
 
+impl Before {
+    /// Whether `present` is what was there, put back by a run that was cut short. The kernel numbers what it puts
+    /// somewhere by default anew.
+    fn is_back(&self, present: &Qdisc) -> bool {
+        let is_number = self.handle == 0 || self.handle == present.handle;
+        is_number && self.kind == present.kind && self.options == present.options
+    }
+}
+
 /// What to do on a device, and what is to be remembered first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -247,6 +256,9 @@ pub(super) fn restore(ifindex: u32, before: &[Before], qdiscs: &[Qdisc]) -> (Vec
                 qdisc.kind == "fq" && qdisc.handle == leaf_handle(before.parent & 0xffff)
             }
         });
+        if !is_ours && present.is_some_and(|present| before.is_back(present)) {
+            continue;
+        }
         let is_changed = present.is_some_and(|qdisc| {
             qdisc.kind == "fq" && before.kind == "fq" && qdisc.handle == before.handle && before.handle != 0
         });

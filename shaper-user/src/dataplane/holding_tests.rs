@@ -240,6 +240,28 @@ fn what_was_replaced_since_is_left_alone() {
 }
 
 #[test]
+fn what_is_back_already_is_neither_put_back_nor_taken_for_somebody_else_s() {
+    let found = [
+        qdisc(ROOT, 0x1_0000, "mq"),
+        qdisc(0x1_0001, 0, "fq_codel"),
+        qdisc(0x1_0002, 0x8_0000, "sfq"),
+    ];
+    let plan = plan_of(2, &found);
+    let back = [
+        found[0].clone(),
+        qdisc(0x1_0001, 0x8001_0000, "fq_codel"),
+        found[2].clone(),
+    ];
+    assert_eq!(restore(7, &plan.before, &back), (vec![], vec![]));
+    let other = Qdisc {
+        options: vec![1],
+        ..back[1].clone()
+    };
+    let (_, left_alone) = restore(7, &plan.before, &[found[0].clone(), other, found[2].clone()]);
+    assert_eq!(left_alone, ["fq_codel 8001:"]);
+}
+
+#[test]
 fn our_root_goes_even_if_nothing_is_remembered() {
     let (steps, _) = restore(7, &[], &[qdisc(ROOT, OUR_HANDLE, "fq")]);
     assert!(matches!(steps[..], [Step::Delete { .. }]));

@@ -84,6 +84,7 @@ pub use program::{ProgramOptions, build_id};
 pub use read::Aged;
 pub use record::Hook;
 pub use status::{InterfaceStatus, Problem};
+pub use undo::Stopped;
 
 /// The tables in the kernel, opened by their pins.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::error::DataplaneError;
 use super::hold;
 use super::links;
 use super::netlink::Netlink;
-use super::record::Record;
+use super::record::{Hook, Record};
 use super::topology;
 use super::undo::Undo;
 
@@ -53,10 +53,46 @@ impl Dataplane {
             known.is_some_and(|known| !known.is_policed)
         };
         let needed = topology::lowest_of_all(devices.iter().filter(is_paced), devices);
+        let is_needed = |device: &&Device| needed.iter().any(|other| other.ifindex == device.ifindex);
+        let mut holders = topology::lowest(unwanted, devices);
+        holders.retain(|device| !is_needed(device));
+        self.put_back(netlink, &holders, record)
+    }
+
+    /// Puts the qdiscs back that hold packets of no interface: a run was killed before it had put them back, or before
+    /// it had attached the program above them, or was refused it.
+    pub(super) fn release_the_rest(
+        &self,
+        netlink: &mut Netlink,
+        devices: &[Device],
+        record: &mut Record,
+    ) -> Vec<Attached> {
+        let find = |name: &String| devices.iter().find(|device| device.name == *name);
+        let interfaces: Option<Vec<&Device>> = record.interface.keys().map(find).collect();
+        let Some(interfaces) = interfaces else {
+            // What an interface stood on that is gone, and may come back, nobody knows.
+            return Vec::new();
+        };
+        let needed = topology::lowest_of_all(interfaces.into_iter(), devices);
+        let is_needed = |device: &&Device| needed.iter().any(|other| other.ifindex == device.ifindex);
+        let held: Vec<&Device> = record.device.keys().filter_map(find).collect();
+        let rest = held.into_iter().filter(|device| !is_needed(device));
+        let released = |device: &Device| Attached {
+            interface: device.name.clone(),
+            hook: Hook::default(),
+            done: Done::Detached,
+            is_fq_put: false,
+            holders: Vec::new(),
+            notes: self.put_back(netlink, &[device], record),
+        };
+        rest.map(released).collect()
+    }
+
+    /// Puts the qdiscs of `holders` back; what was left alone.
+    fn put_back(&self, netlink: &mut Netlink, holders: &[&Device], record: &mut Record) -> Vec<String> {
         let mut notes = Vec::new();
-        for device in topology::lowest(unwanted, devices) {
-            let is_needed = needed.iter().any(|other| other.ifindex == device.ifindex);
-            let Some(held) = record.device.get(&device.name).filter(|_| !is_needed) else {
+        for device in holders {
+            let Some(held) = record.device.get(&device.name) else {
                 continue;
             };
             match hold::take_back(netlink, device, &held.before) {
@@ -64,7 +100,7 @@ impl Dataplane {
                     notes.extend(left_alone);
                     record.device.remove(&device.name);
                 }
-                // `down` tries again.
+                // The next `up`, `reload` or `down` tries again.
                 Err(error) => notes.push(format!("left fq on `{}`: {error}", device.name)),
             }
         }

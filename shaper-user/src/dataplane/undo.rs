@@ -11,6 +11,24 @@ use super::netlink::Netlink;
 use super::pins::{Pins, link_pin, program_pin};
 use super::record::{InterfaceRecord, Record};
 
+/// Why a run failed, and why what it had done by then could not be undone, if it could not.
+#[derive(Debug)]
+pub struct Stopped<E> {
+    /// What stopped it.
+    pub error: E,
+    /// What was refused when it was undone.
+    pub left: Vec<DataplaneError>,
+}
+
+impl<E: From<DataplaneError>> From<DataplaneError> for Stopped<E> {
+    fn from(error: DataplaneError) -> Self {
+        Self {
+            error: error.into(),
+            left: Vec::new(),
+        }
+    }
+}
+
 /// What has been done.
 #[derive(Default)]
 pub(super) struct Undo {
@@ -54,31 +72,56 @@ impl Dataplane {
         })
     }
 
-    /// Undoes what a failed run has done; the error that stopped it is the one to report.
-    pub(super) fn undo(&self, netlink: &mut Netlink, undo: &Undo, record: &Record, before: &Record) {
+    /// Undoes what a failed run has done. What the kernel does not let it undo stays in the books, for `up` and `down`;
+    /// returns why.
+    pub(super) fn undo(
+        &self,
+        netlink: &mut Netlink,
+        undo: &Undo,
+        record: &Record,
+        before: &Record,
+    ) -> Vec<DataplaneError> {
+        let mut left = Vec::new();
+        let mut known = before.clone();
         for changed in &undo.changed {
-            self.change_back(netlink, changed, record.interface.get(&changed.device.name));
-        }
-        for device in &undo.held {
-            if let Some(held) = record.device.get(&device.name) {
-                let _ = hold::take_back(netlink, device, &held.before);
+            let name = &changed.device.name;
+            let now = record.interface.get(name);
+            if let Err(error) = self.change_back(netlink, changed, now) {
+                left.push(error);
+                known.interface.extend(now.map(|now| (name.clone(), now.clone())));
             }
         }
-        let _ = before.write(&self.paths);
+        for device in &undo.held {
+            let Some(held) = record.device.get(&device.name) else {
+                continue;
+            };
+            if let Err(error) = hold::take_back(netlink, device, &held.before) {
+                left.push(error);
+                known.device.insert(device.name.clone(), held.clone());
+            }
+        }
+        left.extend(known.write(&self.paths).err());
+        left
     }
 
-    fn change_back(&self, netlink: &mut Netlink, changed: &Changed, now: Option<&InterfaceRecord>) {
+    fn change_back(
+        &self,
+        netlink: &mut Netlink,
+        changed: &Changed,
+        now: Option<&InterfaceRecord>,
+    ) -> Result<(), DataplaneError> {
         let device = &changed.device;
         if changed.is_new {
-            let _ = links::detach(netlink, &self.pins, &device.name, Some(device), now);
+            links::detach(netlink, &self.pins, &device.name, Some(device), now)?;
         } else if let (Some(before), Some(program)) = (&changed.before, &changed.program) {
             let (hook, now) = (Some(before.hook), now.or(Some(before)));
-            let _ = links::attach(netlink, &self.pins, device, program.as_fd(), now, hook);
-            let _ = self.pins.put(&program_pin(&device.name), program.as_fd());
+            links::attach(netlink, &self.pins, device, program.as_fd(), now, hook)?;
+            self.pins.put(&program_pin(&device.name), program.as_fd())?;
         }
         if let Some(owner) = &changed.owner {
-            let _ = owner.adopt(&self.pins, &link_pin(&device.name));
-            let _ = self.pins.take_away(&program_pin(&device.name));
+            owner.adopt(&self.pins, &link_pin(&device.name))?;
+            self.pins.take_away(&program_pin(&device.name))?;
         }
+        Ok(())
     }
 }
