@@ -7,7 +7,9 @@ pub mod changes;
 mod killing;
 mod settled;
 mod several;
+pub mod trips;
 
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +28,7 @@ pub use settled::Settled;
 pub use several::{Thoroughness, on_scenes};
 
 /// A change of the policy by a command.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// What the configuration says by then.
     pub config: &'static str,
@@ -72,13 +74,30 @@ impl Change {
     }
 }
 
+/// The interfaces of a server, as lines for `ip` and `tc`.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground {
+    /// What makes them.
+    pub ip: &'static [&'static str],
+    /// What somebody else has done with their queues.
+    pub tc: &'static [&'static str],
+}
+
+/// Two interfaces that have no queues.
+const VETHS: Ground = Ground {
+    ip: &[
+        "link add eth0 type veth peer name eth0-peer",
+        "link add eth1 type veth peer name eth1-peer",
+    ],
+    tc: &[],
+};
+
 /// The server. Gone with all that it holds when dropped.
 #[derive(Debug)]
 pub struct Scene {
     world: World,
     directory: PathBuf,
-    /// The maps, as long as they are not made anew.
-    pub plane: Dataplane,
+    plane: OnceCell<Dataplane>,
     /// Sees what commands leave behind.
     pub eye: Eye,
 }
@@ -87,7 +106,12 @@ impl Scene {
     /// With the policy that `change` starts from.
     #[must_use]
     pub fn before(change: &Change) -> Self {
-        let scene = Self::new(change.back.config);
+        let scene = Self::on(&VETHS);
+        let up = Step {
+            config: change.back.config,
+            command: &["up", "-i", "eth0"],
+        };
+        scene.take(&up);
         scene.prepare(change);
         scene
     }
@@ -103,12 +127,17 @@ impl Scene {
         }
     }
 
-    fn new(config: &str) -> Self {
+    /// With these interfaces, and nothing in force.
+    #[must_use]
+    pub fn on(ground: &Ground) -> Self {
         let world = World::new();
         // SAFETY: a system call without pointers.
         assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
-        add_interface("eth0");
-        add_interface("eth1");
+        for (program, lines) in [("ip", ground.ip), ("tc", ground.tc)] {
+            for line in lines {
+                run(Command::new(program).args(line.split(' ')));
+            }
+        }
         let directory = std::env::temp_dir().join(format!(
             "shaper-scene-{}-{:?}",
             std::process::id(),
@@ -119,22 +148,27 @@ impl Scene {
         run(Command::new("mount")
             .args(["-t", "tmpfs", "tmpfs"])
             .arg(&directory));
-        fs::write(directory.join("shaper.toml"), config).unwrap();
         let paths = Paths {
             bpffs: world.dir().join("shaper"),
             run: directory.join("run"),
             state: directory.join("state"),
             config: directory.join("shaper.toml"),
         };
-        run(command(&paths).args(["up", "-i", "eth0"]));
-        let plane = Dataplane::open(&paths).unwrap();
-        keep_maps_from_children();
         Self {
-            plane,
+            plane: OnceCell::new(),
             eye: Eye::new(&paths),
             world,
             directory,
         }
+    }
+
+    /// The maps, as long as they are not made anew.
+    pub fn plane(&self) -> &Dataplane {
+        self.plane.get_or_init(|| {
+            let plane = Dataplane::open(&self.paths()).unwrap();
+            keep_maps_from_children();
+            plane
+        })
     }
 
     /// Takes a step, which must succeed.
@@ -147,6 +181,25 @@ impl Scene {
     #[must_use]
     pub fn try_to_take(&self, step: &Step) -> Ended {
         self.start(step).finish()
+    }
+
+    /// Takes a step after one that was cut short. It should find nothing in its way and lead to what is `wanted`; what
+    /// there is to complain of.
+    #[must_use]
+    pub fn go_on(&self, step: &Step, wanted: &Settled) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let ended = self.try_to_take(step);
+        // Nor is there anybody else.
+        let is_misled = ["damaged", "somebody else"]
+            .iter()
+            .any(|words| ended.stderr.contains(words));
+        if ended.code != step.code() || is_misled {
+            complaints.push(format!("then {:?} ended with {ended:?}", step.command));
+        }
+        if let Some(difference) = self.settled().difference(wanted) {
+            complaints.push(format!("then {:?} left {difference}", step.command));
+        }
+        complaints
     }
 
     /// Begins a step.
@@ -225,11 +278,6 @@ fn keep_maps_from_children() {
         // SAFETY: advice about mappings of this process; one that is gone by now is refused.
         unsafe { libc::madvise(memory, end - start, libc::MADV_DONTFORK) };
     }
-}
-
-fn add_interface(name: &str) {
-    let peer = format!("{name}-peer");
-    run(Command::new("ip").args(["link", "add", name, "type", "veth", "peer", "name", &peer]));
 }
 
 /// `shaper`, with these places.

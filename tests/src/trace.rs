@@ -23,6 +23,18 @@ pub struct Ended {
     pub stderr: String,
 }
 
+impl Ended {
+    /// Whether it failed, and the error says what could not be done, and why or what to do about it.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        let text = self.stderr.trim();
+        let last = text.lines().rfind(|line| line.starts_with("shaper: "));
+        let has_a_reason =
+            text.contains("(os error ") || text.contains("\n  ") || text.contains("Unknown error 524");
+        matches!(self.code, Some(1 | 3 | 5)) && has_a_reason && last.is_some_and(|line| line.len() > 24)
+    }
+}
+
 /// Which call of a run it is: by what it is about, as the number of calls before it differs from run to run. What opens
 /// several maps, say, does so in any order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,6 +200,19 @@ impl Traced {
         self.read(address, &mut bytes);
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         Some(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// Whether `call`, at which it has stopped, asks the network to change queues or filters.
+    #[must_use]
+    pub fn requests_a_change(&self, call: &Call) -> bool {
+        // RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER.
+        const CHANGES: [u16; 4] = [36, 37, 44, 45];
+        let Some(request) = call.buffer().filter(|_| call.sends()) else {
+            return false;
+        };
+        let mut kind = [0; 2];
+        self.read(request + 4, &mut kind);
+        CHANGES.contains(&u16::from_ne_bytes(kind))
     }
 
     /// What its memory holds at `address`; zeros from where it has none.

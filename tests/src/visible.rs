@@ -75,7 +75,7 @@ impl Eye {
     #[must_use]
     pub fn sees_a_program(&self) -> bool {
         let interfaces = self.network.look();
-        interfaces.iter().any(|interface| !interface.programs.is_empty())
+        interfaces.iter().any(|interface| interface.n_programs() > 0)
     }
 }
 

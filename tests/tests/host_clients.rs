@@ -108,7 +108,7 @@ impl<'a> Sender<'a> {
     }
 
     fn buckets(&self) -> BTreeMap<Address, Bucket> {
-        let clients = self.scene.plane.snapshot().unwrap().clients;
+        let clients = self.scene.plane().snapshot().unwrap().clients;
         let clients = clients.into_iter().filter_map(|client| match client.address {
             IpAddr::V4(address) => Some((address.octets(), client.bucket)),
             IpAddr::V6(_) => None,
@@ -144,7 +144,7 @@ impl<'a> Sender<'a> {
 
 /// The rule whose clients have buckets.
 fn rule(scene: &Scene) -> EntrySnapshot {
-    let entries = scene.plane.snapshot().unwrap().entries;
+    let entries = scene.plane().snapshot().unwrap().entries;
     entries.into_iter().max_by_key(|entry| entry.n_clients).unwrap()
 }
 

@@ -116,15 +116,6 @@ fn refusals(calls: &[(Call, Place)]) -> Vec<Refusal> {
     refusals
 }
 
-/// Whether the error says what could not be done, and why or what to do about it.
-fn is_clear(ended: &Ended) -> bool {
-    let text = ended.stderr.trim();
-    let last = text.lines().rfind(|line| line.starts_with("shaper: "));
-    let has_a_reason =
-        text.contains("(os error ") || text.contains("\n  ") || text.contains("Unknown error 524");
-    matches!(ended.code, Some(1 | 3 | 5)) && has_a_reason && last.is_some_and(|line| line.len() > 24)
-}
-
 /// How often a call is looked for that is not made each time: how many parts a dump of the kernel's has, say, is up to
 /// the kernel.
 const MAX_TRIES: u32 = 5;
@@ -160,7 +151,7 @@ fn refuse(scene: &Scene, change: &Change, known: &Known, refusal: &Refusal) -> V
 fn judge(scene: &Scene, change: &Change, known: &Known, before: &Sight, ended: &Ended) -> Vec<String> {
     let mut complaints = Vec::new();
     let is_refused = matches!(ended.code, Some(code) if code != 0);
-    if is_refused && is_clear(ended) && scene.eye.look().is_the_same(before) {
+    if is_refused && ended.is_clear() && scene.eye.look().is_the_same(before) {
         return complaints;
     }
     let settled = scene.settled();
@@ -173,7 +164,7 @@ fn judge(scene: &Scene, change: &Change, known: &Known, before: &Sight, ended: &
             ));
         }
     } else {
-        if !is_clear(ended) {
+        if !ended.is_clear() {
             complaints.push(format!("an unclear end: {ended:?}"));
         }
         if let Some(difference) = settled.difference(&known.old) {
@@ -181,14 +172,7 @@ fn judge(scene: &Scene, change: &Change, known: &Known, before: &Sight, ended: &
         }
     }
     if settled != known.old {
-        let ended = scene.try_to_take(&change.back);
-        let difference = scene.settled().difference(&known.old);
-        if ended.code != Some(0) || difference.is_some() {
-            complaints.push(format!(
-                "then {:?}: {ended:?}, {difference:?}",
-                change.back.command
-            ));
-        }
+        complaints.extend(scene.go_on(&change.back, &known.old));
     }
     complaints
 }
@@ -205,9 +189,11 @@ fn refuse_everything(changes: &[Change]) {
         assert!(n_refusals > 20, "calls were lost");
         refusals.extend(known.refusals.iter().map(|refusal| (index, refusal)));
     }
-    let complaints = on_scenes(&refusals, changes, |scene, index, refusal| {
-        refuse(scene, &changes[index], &known[index], refusal)
-    });
+    let complaints = on_scenes(
+        &refusals,
+        |index| Scene::before(&changes[index]),
+        |scene, index, refusal| refuse(scene, &changes[index], &known[index], refusal),
+    );
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 

@@ -109,13 +109,7 @@ fn kill(scene: &Scene, change: &Change, known: &Known, moment: &Place) -> Vec<St
             complain(format!("neither the old policy nor the new one: {found:?}"));
         }
         scene.end_time_for_trial();
-        let ended = scene.try_to_take(next);
-        if ended.code != next.code() || ended.stderr.contains("damaged") {
-            complain(format!("then {:?} ended with {ended:?}", next.command));
-        }
-        if let Some(difference) = scene.settled().difference(wanted) {
-            complain(format!("then {:?} left {difference}", next.command));
-        }
+        scene.go_on(next, wanted).into_iter().for_each(&mut complain);
         if next.command == change.there.command {
             scene.take(&change.back);
         }
@@ -143,8 +137,10 @@ pub fn kill_everywhere(changes: &[Change]) {
         assert!(n_moments > 5, "a change that changes nothing");
         moments.extend(known.moments.iter().map(|moment| (index, moment)));
     }
-    let complaints = on_scenes(&moments, changes, |scene, index, moment| {
-        kill(scene, &changes[index], &known[index], moment)
-    });
+    let complaints = on_scenes(
+        &moments,
+        |index| Scene::before(&changes[index]),
+        |scene, index, moment| kill(scene, &changes[index], &known[index], moment),
+    );
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }

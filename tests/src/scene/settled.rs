@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use shaper_user::policy::tables::Tables;
 
 use super::Scene;
-use crate::visible::{Interface, Sight, owned_buckets, places};
+use crate::visible::{Interface, Qdisc, Sight, owned_buckets, places};
 
 /// The policy in force, and all that goes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +22,8 @@ pub struct Settled {
     buckets: BTreeSet<(u64, u64)>,
     /// How many tables stand in each map of maps, and how many of them are different ones.
     tables: BTreeMap<PathBuf, (usize, usize)>,
-    /// Of each interface: how many programs packets meet there, and the kinds of its qdiscs. What is given a number is
-    /// given another each time, and room that `fq` was given stays.
-    interfaces: BTreeMap<String, (usize, Vec<String>)>,
+    /// Of each interface: how many programs packets meet there, and its qdiscs, by what they stand on.
+    interfaces: BTreeMap<String, (usize, Vec<Qdisc>)>,
 }
 
 impl Settled {
@@ -54,6 +53,53 @@ impl Settled {
             pins: pins.into_keys().collect(),
             interfaces: interfaces.into_iter().map(lasting_of).collect(),
         }
+    }
+
+    /// Whether packets meet as many programs on each interface as `wanted` has programs on, and queues with no less room.
+    #[must_use]
+    pub fn enforces(&self, wanted: &Self) -> bool {
+        let limited = wanted
+            .interfaces
+            .iter()
+            .filter(|(_, (n_programs, _))| *n_programs > 0);
+        limited.into_iter().all(|(name, (n_programs, qdiscs))| {
+            let found = self.interfaces.get(name);
+            found.is_some_and(|(n_found, found)| {
+                let pairs = || found.iter().zip(qdiscs);
+                n_found == n_programs
+                    && found.len() == qdiscs.len()
+                    && pairs().all(|(found, wanted)| has_room(found, wanted))
+            })
+        })
+    }
+
+    /// As [`difference`](Self::difference), but `fq` may have more room than it had.
+    #[must_use]
+    pub fn difference_but_room(&self, wanted: &Self) -> Option<String> {
+        let mut interfaces = self.interfaces.clone();
+        for (name, (_, qdiscs)) in &mut interfaces {
+            let of_wanted = wanted
+                .interfaces
+                .get(name)
+                .into_iter()
+                .flat_map(|(_, qdiscs)| qdiscs);
+            for (found, wanted) in qdiscs.iter_mut().zip(of_wanted) {
+                if has_room(found, wanted) {
+                    found.clone_from(wanted);
+                }
+            }
+        }
+        let same = Self {
+            interfaces,
+            ..self.clone()
+        };
+        same.difference(wanted)
+    }
+
+    /// Whether the interfaces and their queues are as in `other`.
+    #[must_use]
+    pub fn has_the_network_of(&self, other: &Self) -> bool {
+        self.interfaces == other.interfaces
     }
 
     /// In what this differs from `wanted`, in words.
@@ -93,10 +139,32 @@ impl Settled {
     }
 }
 
-fn lasting_of(interface: Interface) -> (String, (usize, Vec<String>)) {
-    let kinds = interface.qdiscs.into_iter().map(|qdisc| qdisc.kind);
-    (interface.name, (interface.programs.len(), kinds.collect()))
+fn lasting_of(interface: Interface) -> (String, (usize, Vec<Qdisc>)) {
+    let n_programs = interface.n_programs();
+    let mut qdiscs = interface.qdiscs;
+    qdiscs.sort_by_key(|qdisc| qdisc.parent);
+    for qdisc in &mut qdiscs {
+        // The kernel gives the queues of an `mq` another number each time.
+        if qdisc.parent != TC_H_ROOT {
+            qdisc.handle = 0;
+        }
+    }
+    (interface.name, (n_programs, qdiscs))
 }
+
+/// Whether `found` is `wanted`, or an `fq` that holds no less.
+fn has_room(found: &Qdisc, wanted: &Qdisc) -> bool {
+    let is_enough = |(a, b): ((u32, u32), (u32, u32))| a.0 >= b.0 && a.1 >= b.1;
+    let same = Qdisc {
+        options: wanted.options,
+        room: wanted.room,
+        ..found.clone()
+    };
+    found == wanted || same == *wanted && found.room.zip(wanted.room).is_some_and(is_enough)
+}
+
+/// The parent of what stands on no other qdisc.
+const TC_H_ROOT: u32 = 0xffff_ffff;
 
 /// How the name of a file of rules begins, before its number.
 const RULES: &str = "rules-";

@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::{Change, Scene};
+use super::Scene;
+
 /// Most of the time a change waits for the kernel, so more than there are processors.
 const N_SCENES: usize = 8;
 
@@ -33,27 +34,27 @@ impl Thoroughness {
     }
 }
 
-/// Does `work` with each item, each time on a server that has seen no change but the item's, and is left as it is before it. Returns what `work` had to complain of.
+/// Does `work` with each item, on a server of its sort that `work` leaves as it finds it, and that has seen items of no other sort.
+/// Returns what `work` had to complain of.
 ///
 /// # Panics
 ///
 /// If `work` does.
 pub fn on_scenes<T: Sync>(
     items: &[(usize, T)],
-    changes: &[Change],
+    make: impl Fn(usize) -> Scene + Sync,
     work: impl Fn(&Scene, usize, &T) -> Vec<String> + Sync,
 ) -> Vec<String> {
     let next = AtomicUsize::new(0);
     let complaints = Mutex::new(Vec::new());
     let take_turns = || {
         let mut present: Option<(Scene, usize)> = None;
-        while let Some((change, item)) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // A change finds nothing of the ones before it.
-            if present.as_ref().is_some_and(|(_, prepared)| prepared != change) {
+        while let Some((sort, item)) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if present.as_ref().is_some_and(|(_, prepared)| prepared != sort) {
                 present = None;
             }
-            let (scene, _) = present.get_or_insert_with(|| (Scene::before(&changes[*change]), *change));
-            let found = work(scene, *change, item);
+            let (scene, _) = present.get_or_insert_with(|| (make(*sort), *sort));
+            let found = work(scene, *sort, item);
             if !found.is_empty() {
                 // What is wrong with it would be found again and again.
                 present = None;

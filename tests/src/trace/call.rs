@@ -220,6 +220,14 @@ impl Call {
         self.closes() && earlier.number == libc::SYS_getdents64 && earlier.arguments[0] == self.arguments[0]
     }
 
+    /// Whether it attaches or detaches a program, or replaces one that is attached.
+    #[must_use]
+    pub fn attaches(&self) -> bool {
+        let command = self.bpf_command();
+        command
+            .is_some_and(|name| name.starts_with("LINK_") || ["PROG_ATTACH", "PROG_DETACH"].contains(&name))
+    }
+
     /// Whether it sends something to the kernel's network.
     #[must_use]
     pub fn sends(&self) -> bool {

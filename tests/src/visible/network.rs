@@ -16,6 +16,8 @@ const RTM_GETTFILTER: u16 = 46;
 const EGRESS: u32 = 0xffff_fff3;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
+const TCA_FQ_PLIMIT: u16 = 1;
+const TCA_FQ_FLOW_PLIMIT: u16 = 2;
 
 /// Before the attributes of a message: `struct nlmsghdr`, `struct tcmsg`.
 const HEADER_LEN: usize = 16;
@@ -30,8 +32,8 @@ pub struct Interface {
     pub programs: Vec<u32>,
     /// Its qdiscs.
     pub qdiscs: Vec<Qdisc>,
-    /// A digest of its filters.
-    filters: u64,
+    /// A digest of each of its filters, in ascending order.
+    filters: Vec<u64>,
 }
 
 /// A qdisc, without its counters.
@@ -39,9 +41,22 @@ pub struct Interface {
 pub struct Qdisc {
     /// Such as `fq`.
     pub kind: String,
-    handle: u32,
-    parent: u32,
-    options: u64,
+    /// Its number.
+    pub handle: u32,
+    /// What it stands on.
+    pub parent: u32,
+    /// A digest of its options.
+    pub options: u64,
+    /// Of an `fq`: packets that it holds, in all and of one flow.
+    pub room: Option<(u32, u32)>,
+}
+
+impl Interface {
+    /// How many programs what is sent meets.
+    #[must_use]
+    pub fn n_programs(&self) -> usize {
+        self.programs.len() + self.filters.len()
+    }
 }
 
 /// Asks the network of the thread that made it.
@@ -68,12 +83,17 @@ impl Network {
         let qdiscs = self.dump(RTM_GETQDISC, 0, 0);
         let interface = |(index, name): (u32, String)| {
             let filters = self.dump(RTM_GETTFILTER, index, EGRESS);
-            let filters = filters.iter().map(|message| digest_of_bytes(&message[TC_LEN..]));
+            // One without a number stands for all of its priority.
+            let filters = filters.iter().filter(|message| word(message, 8) != 0);
+            let mut filters: Vec<_> = filters
+                .map(|message| digest_of_bytes(&message[TC_LEN..]))
+                .collect();
+            filters.sort_unstable();
             let own = qdiscs.iter().filter(|message| word(message, 4) == index);
             Interface {
                 programs: programs(index),
                 qdiscs: own.map(|message| Qdisc::of(message)).collect(),
-                filters: filters.fold(0, u64::wrapping_add),
+                filters,
                 name,
             }
         };
@@ -116,12 +136,18 @@ impl Network {
 
 impl Qdisc {
     fn of(message: &[u8]) -> Self {
-        let kind = attribute(message, TCA_KIND);
+        let attributes = &message[TC_LEN..];
+        let kind = attribute(attributes, TCA_KIND);
+        let kind = String::from_utf8_lossy(kind).trim_end_matches('\0').to_owned();
+        let options = attribute(attributes, TCA_OPTIONS);
+        let number = |wanted| word(attribute(options, wanted), 0);
+        let room = (kind == "fq").then(|| (number(TCA_FQ_PLIMIT), number(TCA_FQ_FLOW_PLIMIT)));
         Self {
-            kind: String::from_utf8_lossy(kind).trim_end_matches('\0').to_owned(),
+            kind,
+            room,
             handle: word(message, 8),
             parent: word(message, 12),
-            options: digest_of_bytes(attribute(message, TCA_OPTIONS)),
+            options: digest_of_bytes(options),
         }
     }
 }
@@ -130,9 +156,9 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
 }
 
-/// The value of an attribute of a message about traffic control; empty if it has none.
-fn attribute(message: &[u8], wanted: u16) -> &[u8] {
-    let mut rest = &message[TC_LEN..];
+/// The value of one of `attributes`; empty if it is not there.
+fn attribute(attributes: &[u8], wanted: u16) -> &[u8] {
+    let mut rest = attributes;
     while rest.len() >= 4 {
         let len = usize::from(u16::from_ne_bytes([rest[0], rest[1]]));
         if u16::from_ne_bytes([rest[2], rest[3]]) == wanted {
