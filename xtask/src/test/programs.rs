@@ -33,6 +33,9 @@ const COMMANDS: [&str; 6] = [
     "native_up",
 ];
 
+/// Takes a quarter of an hour on 6.1, where every change waits for all that runs: there only if it is named.
+const ONLY_IF_NAMED: (&str, Kernel) = ("lab_crash", Kernel::V6_1);
+
 /// Test programs, and the `shaper` that they test.
 #[derive(Debug)]
 pub(super) struct Programs {
@@ -40,6 +43,8 @@ pub(super) struct Programs {
     shaper: PathBuf,
     /// Where random tests start, the same for a second try.
     seed: u64,
+    /// Whether somebody named them.
+    are_named: bool,
 }
 
 /// Whether what else the machine does can make a program fail, so that it is run a second time.
@@ -87,7 +92,12 @@ pub(super) fn build_those(prefix: &str, wanted: &[String]) -> Result<Programs> {
         Err(_) => RandomState::new().hash_one(()),
     };
     println!("{SEED}={seed}");
-    Ok(Programs { tests, shaper, seed })
+    Ok(Programs {
+        tests,
+        shaper,
+        seed,
+        are_named: !wanted.is_empty(),
+    })
 }
 
 impl Programs {
@@ -129,7 +139,9 @@ impl Programs {
             from: self.shaper.clone(),
             to: SHAPER.into(),
         });
-        let programs = self.named(prefixes);
+        let is_run =
+            |program: &&Executable| self.are_named || (program.name.as_str(), kernel) != ONLY_IF_NAMED;
+        let programs = self.named(prefixes).filter(is_run);
         for program in programs.skip_while(|program| again.is_some_and(|name| program.name != name)) {
             let announced = if again == Some(program.name.as_str()) {
                 format!("{}{AGAIN}", program.name)
