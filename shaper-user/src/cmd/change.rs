@@ -20,7 +20,7 @@ use crate::policy::tables::{Entry, TableKey, Tables};
 use crate::policy::{Destination, FqNeeds, Policy};
 use crate::store::{Brief, Lock, Policies, Running, Trial};
 
-pub(crate) use due::{has_ended, in_time, is_due, now};
+pub(crate) use due::{has_ended, in_time, is_due, now, wall_clock};
 
 /// A change in progress; holds the lock.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ mod rules;
 mod single;
 
 use std::io::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rules::{rule_for, with_rule};
 use single::Single;
@@ -12,6 +12,7 @@ use single::Single;
 pub(super) use rules::{is_one_of, is_target};
 pub(super) use single::{is_due, total};
 
+use super::change::wall_clock;
 use super::sources::warnings;
 use super::{Change, Context, Failure, policy, rails, trial};
 use crate::config::{Config, RuleConfig, Source, moment, rare};
@@ -177,8 +178,7 @@ impl Args {
         rule.comment.clone_from(&self.comment);
         if let Some(span) = &self.span {
             let span: Duration = parse_span(span).map_err(|error| Failure::from(PolicyError::from(error)))?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let end = Deadline::after(now, span);
+            let end = Deadline::after(wall_clock(), span);
             rule.expires = Some(Box::new(moment(&end.to_string()).map_err(anyhow::Error::msg)?));
         }
         Ok(rule)

@@ -194,6 +194,14 @@ struct CreateAttr {
     name: [u8; 16],
 }
 
+/// A name as the kernel keeps it: cut, and ended by a zero.
+pub(super) fn short_name(name: &str) -> [u8; 16] {
+    let mut short = [0; 16];
+    let len = name.len().min(15);
+    short[..len].copy_from_slice(&name.as_bytes()[..len]);
+    short
+}
+
 /// Makes a map; `name` is cut to what the kernel keeps. A map of maps needs one to go by.
 pub(super) fn create_map(
     definition: &MapInfo,
@@ -207,10 +215,9 @@ pub(super) fn create_map(
         max_entries: definition.max_entries,
         flags: definition.flags,
         inner_fd: template.map_or(0, raw),
+        name: short_name(name),
         ..CreateAttr::default()
     };
-    let len = name.len().min(15);
-    attr.name[..len].copy_from_slice(&name.as_bytes()[..len]);
     // SAFETY: the attribute holds no address.
     unsafe { call_for_fd(bpf_cmd::BPF_MAP_CREATE, &mut attr) }
 }

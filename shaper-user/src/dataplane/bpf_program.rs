@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use aya_obj::Function;
 use aya_obj::generated::{bpf_cmd, bpf_prog_type};
 
-use super::bpf::{call, call_for_fd, element, raw};
+use super::bpf::{call, call_for_fd, element, raw, short_name};
 
 /// How much the verifier may say at first, and at most.
 const LOG_BYTES: (usize, usize) = (1 << 14, (1 << 24) - 1);
@@ -62,10 +62,9 @@ impl Source<'_> {
             n_instructions: small(function.instructions.len()),
             instructions: function.instructions.as_ptr() as u64,
             license: self.license.as_ptr() as u64,
+            name: short_name(self.name),
             ..LoadAttr::default()
         };
-        let len = self.name.len().min(15);
-        attr.name[..len].copy_from_slice(&self.name.as_bytes()[..len]);
         if let Some(btf) = self.btf {
             attr.btf_fd = raw(btf);
             attr.function_info_size = small(function.func_info_rec_size);

@@ -16,7 +16,7 @@ use shaper_common::names::global;
 
 use super::bpf_program::{self, Source};
 use super::error::DataplaneError;
-use super::pins::Pins;
+use super::pins::{Pins, shared_maps};
 use super::program::{Definition, OBJECT, ProgramOptions, object_error};
 
 /// What the oldest kernel that will do understands of BTF: all of it.
@@ -131,7 +131,7 @@ fn link(object: &mut Object, pins: Option<&Pins>) -> Result<Vec<OwnedFd>, Datapl
 
 /// The map `name` where it is pinned, else one of its own.
 fn open_or_make(name: &str, map: &aya_obj::Map, pins: Option<&Pins>) -> Result<OwnedFd, DataplaneError> {
-    let pins = pins.filter(|_| is_pinned(name));
+    let pins = pins.filter(|_| shared_maps().any(|shared| shared == name));
     if let Some(fd) = pins.map(|pins| pins.open(name)).transpose()?.flatten() {
         return Ok(fd);
     }
@@ -150,10 +150,6 @@ fn open_or_make(name: &str, map: &aya_obj::Map, pins: Option<&Pins>) -> Result<O
         pins.put(name, fd.as_fd())?;
     }
     Ok(fd)
-}
-
-fn is_pinned(name: &str) -> bool {
-    shaper_common::names::PINNED_MAPS.contains(&name) || name == super::pins::LOGS
 }
 
 fn call_error(call: &'static str, io_error: std::io::Error) -> DataplaneError {

@@ -4,13 +4,12 @@ use std::sync::mpsc::{self, Sender};
 
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use shaper_common::names::PINNED_MAPS;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::Dataplane;
 use super::error::DataplaneError;
-use super::pins::LOGS;
+use super::pins::shared_maps;
 use super::program::{OBJECT, object_error};
 use super::record::Record;
 
@@ -86,7 +85,7 @@ impl Dataplane {
     /// The object with the maps that are pinned, and nothing loaded: aya's logger takes its ring from nothing else.
     fn maps(&self) -> Result<Ebpf, DataplaneError> {
         let mut loader = EbpfLoader::new();
-        for name in PINNED_MAPS.into_iter().chain([LOGS]) {
+        for name in shared_maps() {
             loader.map_pin_path(name, self.pins.path(name));
         }
         loader.load(OBJECT).map_err(object_error)

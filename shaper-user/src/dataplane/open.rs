@@ -56,7 +56,7 @@ impl Dataplane {
 
     fn build(draft: &Pins) -> Result<(), DataplaneError> {
         let definitions = Definitions::read()?;
-        for name in PINNED_MAPS.into_iter().chain([pins::LOGS]) {
+        for name in pins::shared_maps() {
             make_map(draft, definitions.get(name), name)?;
         }
         let meta: Map<u32, Meta> = open_map(draft, &definitions, names::META)?;

@@ -7,14 +7,19 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use shaper_common::names::LAYOUT_VERSION;
+use shaper_common::names::{LAYOUT_VERSION, PINNED_MAPS};
 
 use super::bpf;
 use super::directory::{check_directory, entries, is_bpffs, make_directory, remove_directory, unlink};
 use super::error::DataplaneError;
 
 /// Pin of the log ring of aya-log, which all interfaces share.
-pub(super) const LOGS: &str = "AYA_LOGS";
+const LOGS: &str = "AYA_LOGS";
+
+/// The maps that all interfaces share, by name, each with a pin of that name.
+pub(super) fn shared_maps() -> impl Iterator<Item = &'static str> {
+    PINNED_MAPS.into_iter().chain([LOGS])
+}
 
 /// How the names of pins and directories begin that are about to get their own, or have lost it.
 const DRAFT: &str = "new_";

@@ -52,10 +52,8 @@ impl Dataplane {
             let known = record.interface.get(&device.name);
             known.is_some_and(|known| !known.is_policed)
         };
-        let needed = topology::lowest_of_all(devices.iter().filter(is_paced), devices);
-        let is_needed = |device: &&Device| needed.iter().any(|other| other.ifindex == device.ifindex);
-        let mut holders = topology::lowest(unwanted, devices);
-        holders.retain(|device| !is_needed(device));
+        let paced = devices.iter().filter(is_paced);
+        let holders = not_needed(topology::lowest(unwanted, devices), paced, devices);
         self.put_back(netlink, &holders, record)
     }
 
@@ -73,10 +71,8 @@ impl Dataplane {
             // What an interface stood on that is gone, and may come back, nobody knows.
             return Vec::new();
         };
-        let needed = topology::lowest_of_all(interfaces.into_iter(), devices);
-        let is_needed = |device: &&Device| needed.iter().any(|other| other.ifindex == device.ifindex);
-        let held: Vec<&Device> = record.device.keys().filter_map(find).collect();
-        let rest = held.into_iter().filter(|device| !is_needed(device));
+        let held = record.device.keys().filter_map(find).collect();
+        let rest = not_needed(held, interfaces.into_iter(), devices);
         let released = |device: &Device| Attached {
             interface: device.name.clone(),
             hook: Hook::default(),
@@ -85,7 +81,7 @@ impl Dataplane {
             holders: Vec::new(),
             notes: self.put_back(netlink, &[device], record),
         };
-        rest.map(released).collect()
+        rest.into_iter().map(released).collect()
     }
 
     /// Puts the qdiscs of `holders` back; what was left alone.
@@ -109,4 +105,15 @@ impl Dataplane {
         }
         notes
     }
+}
+
+/// Those of `holders` that hold packets of none of these interfaces.
+fn not_needed<'a>(
+    mut holders: Vec<&'a Device>,
+    interfaces: impl Iterator<Item = &'a Device>,
+    devices: &'a [Device],
+) -> Vec<&'a Device> {
+    let needed = topology::lowest_of_all(interfaces, devices);
+    holders.retain(|holder| needed.iter().all(|device| device.ifindex != holder.ifindex));
+    holders
 }

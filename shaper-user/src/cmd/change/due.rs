@@ -1,15 +1,19 @@
 //! What has had its time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::trial::LONGEST_TRIAL;
 use crate::config::{Config, RuleConfig};
 use crate::policy::Deadline;
 
-/// The wall clock.
+/// The wall clock, since 1970.
+pub(crate) fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The wall clock, in whole seconds.
 pub(crate) fn now() -> Deadline {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Deadline(now.as_secs())
+    Deadline(wall_clock().as_secs())
 }
 
 /// Whether a change on trial with this deadline is to be taken back: its time is over, or further away than any trial
