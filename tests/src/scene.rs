@@ -36,6 +36,10 @@ pub struct Step {
     pub command: &'static [&'static str],
 }
 
+const fn step(config: &'static str, command: &'static [&'static str]) -> Step {
+    Step { config, command }
+}
+
 impl Step {
     /// How it ends: nobody confirms what is on trial here.
     #[must_use]

@@ -9,102 +9,11 @@ use std::time::{Duration, Instant};
 
 use shaper_tests::lab::{Release, bpf};
 use shaper_tests::scene::trips::{
-    ADD, DOWN, DOWN_TO_DEFAULTS, DOWN_TO_THEIRS, End, RELOAD_FOR_MORE, REMOVE, SET_MORE, Trip,
+    ADD, DOWN, DOWN_TO_DEFAULTS, DOWN_TO_THEIRS, Known, RELOAD_FOR_MORE, REMOVE, SET_MORE, Trip,
     UP_ON_DEFAULTS, UP_ON_THEIRS,
 };
 use shaper_tests::scene::{Scene, Settled, Step, is_same, on_scenes};
 use shaper_tests::trace::{ANSWERS, Ended, Place};
-use shaper_tests::visible::Sight;
-
-/// What there is to be found, and what can be done on the way.
-struct Known {
-    found: Settled,
-    old: Settled,
-    new: Settled,
-    /// Calls before which the command is to be killed.
-    moments: Vec<Place>,
-    /// Calls that ask for a change of queues or filters.
-    requests: Vec<Place>,
-}
-
-impl Known {
-    fn wanted(&self, end: End) -> &Settled {
-        match end {
-            End::Found => &self.found,
-            End::Old => &self.old,
-            End::New => &self.new,
-        }
-    }
-}
-
-/// Goes where the command finds it.
-fn prepare(scene: &Scene, trip: &Trip) {
-    for step in trip.before {
-        scene.take(step);
-    }
-}
-
-/// Goes through the command call by call.
-fn watch(trip: &Trip) -> Known {
-    let scene = Scene::on(&trip.ground);
-    let untouched = scene.settled();
-    prepare(&scene, trip);
-    scene.take(&trip.there);
-    scene.take(&DOWN);
-    let found = scene.settled();
-    assert!(
-        found.has_the_network_of(&untouched),
-        "{found:?} instead of {untouched:?}"
-    );
-    prepare(&scene, trip);
-    let old = scene.settled();
-    let (mut moments, mut requests) = (Vec::new(), Vec::new());
-    let mut last = Sight::default();
-    let mut interfaces = scene.eye.look().interfaces;
-    let mut candidate: Option<(Place, Sight)> = None;
-    let mut traced = scene.start(&trip.there);
-    while let Some((call, place)) = traced.next_call() {
-        if let Some((before, sight)) = candidate.take() {
-            let now = scene.eye.look();
-            interfaces.clone_from(&now.interfaces);
-            if now.interfaces != sight.interfaces {
-                for (moment, sight) in [(before, sight), (place.clone(), now)] {
-                    // Where nothing has changed since, to be killed is the same.
-                    if sight != last {
-                        moments.push(moment);
-                        last = sight;
-                    }
-                }
-            }
-        }
-        let is_request = traced.requests_a_change(&call);
-        if is_request {
-            requests.push(place.clone());
-        }
-        if is_request || call.attaches() {
-            let sight = scene.eye.look();
-            assert_eq!(sight.interfaces, interfaces, "another call has changed them");
-            candidate = Some((place, sight));
-        }
-    }
-    assert_eq!(
-        scene.eye.look().interfaces,
-        interfaces,
-        "another call has changed them"
-    );
-    let ended = traced.finish();
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let new = scene.settled();
-    scene.take(&DOWN);
-    assert_eq!(scene.settled().difference(&found), None);
-    Known {
-        found,
-        old,
-        new,
-        moments,
-        requests,
-    }
-}
 
 /// What `status` calls healthy has to be one policy, on all that it is for.
 fn question(scene: &Scene, trip: &Trip, known: &Known) -> Option<String> {
@@ -131,7 +40,7 @@ fn question(scene: &Scene, trip: &Trip, known: &Known) -> Option<String> {
 fn kill(scene: &Scene, trip: &Trip, known: &Known, moment: &Place) -> Vec<String> {
     let mut complaints = Vec::new();
     for (step, end) in trip.ends {
-        prepare(scene, trip);
+        trip.prepare(scene);
         let mut traced = scene.start(&trip.there);
         if !traced.run_to(moment) {
             complaints.push("it had ended before".to_owned());
@@ -168,7 +77,7 @@ fn refuse(
     refusal: (i32, Lasting),
 ) -> Vec<String> {
     let (errno, lasting) = refusal;
-    prepare(scene, trip);
+    trip.prepare(scene);
     let mut traced = scene.start(&trip.there);
     let is_there = traced.run_to(request);
     if is_there {
@@ -240,7 +149,7 @@ fn try_everywhere<T: Sync>(
     let n_objects = bpf::n_objects();
     let begun = Instant::now();
     let known: Vec<Known> = thread::scope(|scope| {
-        let watches: Vec<_> = trips.iter().map(|trip| scope.spawn(|| watch(trip))).collect();
+        let watches: Vec<_> = trips.iter().map(|trip| scope.spawn(|| Known::of(trip))).collect();
         watches.into_iter().map(|watch| watch.join().unwrap()).collect()
     });
     let mut items = Vec::new();

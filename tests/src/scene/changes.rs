@@ -1,6 +1,6 @@
 //! Changes by every command that changes the policy: of all tables at once, of one entry, of what few rules need.
 
-use super::{Change, Step};
+use super::{Change, step};
 
 /// One rule, on an interface where nothing has to hold packets.
 const FEW: &str = r#"
@@ -105,10 +105,6 @@ name = "two"
 destination = "10.0.0.2"
 rate = "8mbit"
 "#;
-
-const fn step(config: &'static str, command: &'static [&'static str]) -> Step {
-    Step { config, command }
-}
 
 /// All tables anew.
 pub const APPLY: Change = Change {

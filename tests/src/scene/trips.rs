@@ -1,6 +1,9 @@
 //! Commands that change queues, each from nothing in force and back to nothing: what only grows is as it was each time.
 
-use super::{Ground, Step};
+mod known;
+
+use super::{Ground, Scene, Step, step};
+pub use known::Known;
 
 /// A command that changes queues.
 #[derive(Debug)]
@@ -13,6 +16,15 @@ pub struct Trip {
     pub there: Step,
     /// What may be done after it was cut short, and what that leads to.
     pub ends: &'static [(Step, End)],
+}
+
+impl Trip {
+    /// Goes where the command finds it.
+    pub fn prepare(&self, scene: &Scene) {
+        for step in self.before {
+            scene.take(step);
+        }
+    }
 }
 
 /// What there is in the end.
@@ -51,33 +63,20 @@ const THEIRS: Ground = Ground {
     ..DEFAULTS
 };
 
-const BOTH: &str = r#"
-[defaults]
-max_clients = 1000
-[interface.eth0]
-[interface.eth1]
-[[rule]]
-destination = "10.0.0.1"
-rate = "8mbit"
-"#;
+/// A rule, and these interfaces.
+macro_rules! with_a_rule {
+    ($interfaces:literal) => {
+        concat!(
+            "[defaults]\nmax_clients = 1000\n",
+            $interfaces,
+            "[[rule]]\ndestination = \"10.0.0.1\"\nrate = \"8mbit\"\n"
+        )
+    };
+}
 
-const ONE_QUEUE: &str = r#"
-[defaults]
-max_clients = 1000
-[interface.eth1]
-[[rule]]
-destination = "10.0.0.1"
-rate = "8mbit"
-"#;
-
-const TWO_QUEUES: &str = r#"
-[defaults]
-max_clients = 1000
-[interface.eth0]
-[[rule]]
-destination = "10.0.0.1"
-rate = "8mbit"
-"#;
+const BOTH: &str = with_a_rule!("[interface.eth0]\n[interface.eth1]\n");
+const ONE_QUEUE: &str = with_a_rule!("[interface.eth1]\n");
+const TWO_QUEUES: &str = with_a_rule!("[interface.eth0]\n");
 
 /// As [`TWO_QUEUES`]; `fq` must hold more.
 const MORE: &str = r#"
@@ -89,10 +88,6 @@ destination = "10.0.0.1"
 rate = "800mbit"
 horizon = "400ms"
 "#;
-
-const fn step(config: &'static str, command: &'static [&'static str]) -> Step {
-    Step { config, command }
-}
 
 const UP: Step = step(BOTH, &["up"]);
 const UP_ONE: Step = step(TWO_QUEUES, &["up"]);
