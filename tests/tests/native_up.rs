@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use aya::programs::ProgramInfo;
 use serde_json::Value;
 use shaper_common::names::LAYOUT_VERSION;
 use shaper_tests::lab::{Release, bpf};
@@ -101,10 +102,14 @@ impl Server {
         status == Some(0)
     }
 
+    /// Where the pins stand.
+    fn pins(&self) -> PathBuf {
+        self.world.paths().bpffs.join(format!("v{LAYOUT_VERSION}"))
+    }
+
     /// Everything that is pinned.
     fn pinned(&self) -> BTreeSet<bpf::Id> {
-        let pins = self.world.paths().bpffs.join(format!("v{LAYOUT_VERSION}"));
-        let files = std::fs::read_dir(pins)
+        let files = std::fs::read_dir(self.pins())
             .unwrap()
             .map(|entry| entry.unwrap().path());
         files.flat_map(|pin| bpf::ids_at(&pin).unwrap()).collect()
@@ -225,6 +230,15 @@ fn up_puts_fq_in_place_or_says_that_there_is_none_and_leaves_nothing() {
     }
     assert!(!server.world.paths().bpffs.exists());
     assert_eq!(qdiscs(), as_found);
+}
+
+/// As long as the verifier knows their types, it checks functions one by one; else 6.1 wants `CAP_PERFMON`, and takes longer.
+#[test]
+fn the_program_is_loaded_with_its_types() {
+    let server = Server::new("types");
+    server.shaper(&["up"]);
+    let info = ProgramInfo::from_pin(server.pins().join("prog_eth0")).unwrap();
+    assert!(info.btf_id().is_some(), "{info:?}");
 }
 
 #[test]

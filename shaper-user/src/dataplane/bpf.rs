@@ -9,10 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use aya_obj::generated::bpf_cmd;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// What the kernel says of a map.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 pub(super) struct MapInfo {
     pub(super) kind: u32,
     pub(super) id: u32,
@@ -24,10 +25,12 @@ pub(super) struct MapInfo {
 
 /// One `bpf` system call.
 ///
+/// An attribute has no padding: a kernel that knows fewer fields refuses the call unless the rest is zero.
+///
 /// # Safety
 ///
 /// Every address in `attr` must be valid for what `cmd` does with it.
-pub(super) unsafe fn call<A>(cmd: bpf_cmd, attr: &mut A) -> io::Result<i32> {
+pub(super) unsafe fn call<A: FromBytes + IntoBytes>(cmd: bpf_cmd, attr: &mut A) -> io::Result<i32> {
     // SAFETY: `attr` is readable and writable for the length given; the caller vouches for the rest.
     let result = unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, &raw mut *attr, size_of::<A>()) };
     i32::try_from(result)
@@ -41,7 +44,10 @@ pub(super) unsafe fn call<A>(cmd: bpf_cmd, attr: &mut A) -> io::Result<i32> {
 /// # Safety
 ///
 /// As for [`call`], and `cmd` must be one that returns a descriptor.
-pub(super) unsafe fn call_for_fd<A>(cmd: bpf_cmd, attr: &mut A) -> io::Result<OwnedFd> {
+pub(super) unsafe fn call_for_fd<A: FromBytes + IntoBytes>(
+    cmd: bpf_cmd,
+    attr: &mut A,
+) -> io::Result<OwnedFd> {
     // SAFETY: the caller's.
     let fd = unsafe { call(cmd, attr) }?;
     // SAFETY: the kernel has just handed this descriptor to us alone.
@@ -57,6 +63,7 @@ pub(super) fn raw(fd: BorrowedFd<'_>) -> u32 {
 }
 
 #[repr(C)]
+#[derive(FromBytes, IntoBytes)]
 struct PinAttr {
     path: u64,
     fd: u32,
@@ -92,7 +99,7 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
 }
 
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, FromBytes, IntoBytes)]
 struct IdAttr {
     id: u32,
     next_id: u32,
@@ -110,6 +117,7 @@ pub(super) fn open_program(id: u32) -> io::Result<OwnedFd> {
 }
 
 #[repr(C)]
+#[derive(FromBytes, IntoBytes)]
 struct InfoAttr {
     fd: u32,
     len: u32,
@@ -119,7 +127,7 @@ struct InfoAttr {
 /// # Safety
 ///
 /// `T` must be plain old data that begins like the kernel's structure for this sort of descriptor.
-pub(super) unsafe fn info<T: Default>(fd: BorrowedFd<'_>) -> io::Result<T> {
+pub(super) unsafe fn info<T: Default + FromBytes + IntoBytes>(fd: BorrowedFd<'_>) -> io::Result<T> {
     let mut info = T::default();
     // SAFETY: the caller's; what is asked for holds no address.
     unsafe { fill(fd, &mut info) }?;
@@ -129,7 +137,7 @@ pub(super) unsafe fn info<T: Default>(fd: BorrowedFd<'_>) -> io::Result<T> {
 /// # Safety
 ///
 /// As for [`info`], and every address in `info` must be valid for as much as `info` says.
-pub(super) unsafe fn fill<T>(fd: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
+pub(super) unsafe fn fill<T: FromBytes + IntoBytes>(fd: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
     #[expect(clippy::cast_possible_truncation, reason = "a structure of a few words")]
     let mut attr = InfoAttr {
         fd: raw(fd),
@@ -150,7 +158,7 @@ pub(super) fn map_info(fd: BorrowedFd<'_>) -> io::Result<MapInfo> {
 
 /// The beginning of `bpf_map_info`, with the map's name.
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, FromBytes, IntoBytes)]
 struct NamedMapInfo {
     info: MapInfo,
     name: [u8; 16],
@@ -182,7 +190,7 @@ pub(super) fn expect_kind(fd: BorrowedFd<'_>, kind: &str) -> io::Result<()> {
 }
 
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, FromBytes, IntoBytes)]
 struct CreateAttr {
     kind: u32,
     key_size: u32,
@@ -223,6 +231,7 @@ pub(super) fn create_map(
 }
 
 #[repr(C)]
+#[derive(FromBytes, IntoBytes)]
 struct ElementAttr {
     map_fd: u32,
     zero: u32,
@@ -256,7 +265,7 @@ pub(super) unsafe fn element(
 
 /// A batch operation, as the kernel takes it.
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, FromBytes, IntoBytes)]
 pub(super) struct BatchAttr {
     pub(super) in_batch: u64,
     pub(super) out_batch: u64,

@@ -6,6 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use aya_obj::Function;
 use aya_obj::generated::{bpf_cmd, bpf_prog_type};
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::bpf::{call, call_for_fd, element, raw, short_name};
 
@@ -20,12 +21,13 @@ pub(super) struct Source<'a> {
     pub(super) name: &'a str,
     pub(super) license: &'a CStr,
     pub(super) function: &'a Function,
-    /// The types that the function's own records refer to.
-    pub(super) btf: Option<BorrowedFd<'a>>,
+    /// The types that the function's own records refer to. Without, the verifier takes functions that it can check alone
+    /// for parts of those that call them: that takes it longer, and 6.1 refuses it to who has no `CAP_PERFMON`.
+    pub(super) btf: BorrowedFd<'a>,
 }
 
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, FromBytes, IntoBytes)]
 struct LoadAttr {
     kind: u32,
     n_instructions: u32,
@@ -63,17 +65,15 @@ impl Source<'_> {
             instructions: function.instructions.as_ptr() as u64,
             license: self.license.as_ptr() as u64,
             name: short_name(self.name),
+            btf_fd: raw(self.btf),
+            function_info_size: small(function.func_info_rec_size),
+            function_info: functions.as_ptr() as u64,
+            n_function_info: small(function.func_info.len()),
+            line_info_size: small(function.line_info_rec_size),
+            line_info: lines.as_ptr() as u64,
+            n_line_info: small(function.line_info.len()),
             ..LoadAttr::default()
         };
-        if let Some(btf) = self.btf {
-            attr.btf_fd = raw(btf);
-            attr.function_info_size = small(function.func_info_rec_size);
-            attr.function_info = functions.as_ptr() as u64;
-            attr.n_function_info = small(function.func_info.len());
-            attr.line_info_size = small(function.line_info_rec_size);
-            attr.line_info = lines.as_ptr() as u64;
-            attr.n_line_info = small(function.line_info.len());
-        }
         // SAFETY: instructions, license and records outlive the call, and there is no room for what the verifier says.
         let loaded = unsafe { call_for_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr) };
         // Once more for its reasons: to have them written takes the verifier several times longer.
@@ -102,13 +102,15 @@ fn load_and_say(attr: &mut LoadAttr) -> Result<OwnedFd, (io::Error, String)> {
 }
 
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, FromBytes, IntoBytes)]
 struct BtfAttr {
     btf: u64,
     log: u64,
     len: u32,
     log_len: u32,
     log_level: u32,
+    /// Unknown to 6.1, which wants zero.
+    log_true_len: u32,
 }
 
 /// Loads types.
@@ -149,7 +151,7 @@ pub(super) fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, FromBytes, IntoBytes)]
 struct RunAttr {
     program_fd: u32,
     returned: u32,

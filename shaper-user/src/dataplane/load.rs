@@ -46,15 +46,16 @@ impl Program {
         let mut object = Object::parse(OBJECT).map_err(|error| object_error(error.into()))?;
         set_globals(&mut object, options)?;
         let features = &FEATURES;
+        let missing = || object_error(ProgramError::NotLoaded.into());
         let btf = object
             .fixup_and_sanitize_btf(features)
-            .map_err(|error| object_error(error.into()))?;
-        // Without, the program is as good, but `bpftool` shows less of it.
-        let btf = btf.and_then(|btf| bpf_program::load_btf(&btf.to_bytes()).ok());
+            .map_err(|error| object_error(error.into()))?
+            .ok_or_else(missing)?;
+        let btf =
+            bpf_program::load_btf(&btf.to_bytes()).map_err(|error| call_error("bpf_btf_load", error))?;
         // The kernel keeps them for the program, once that is loaded.
         let _maps = link(&mut object, pins)?;
 
-        let missing = || object_error(ProgramError::NotLoaded.into());
         let program = object.programs.get(name).ok_or_else(missing)?;
         let function = object
             .functions
@@ -64,7 +65,7 @@ impl Program {
             name,
             license: &program.license,
             function,
-            btf: btf.as_ref().map(AsFd::as_fd),
+            btf: btf.as_fd(),
         };
         source.load().map(Self).map_err(|(io_error, log)| {
             let verifier_log = VerifierLog::new(log);

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use zerocopy::{FromBytes, IntoBytes};
+
 use super::Dataplane;
 use super::attribute::text_of;
 use super::bpf::{expect_kind, fill};
@@ -28,7 +30,7 @@ pub(super) struct ProgramInfo {
 
 /// The beginning of `bpf_prog_info`.
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, FromBytes, IntoBytes)]
 struct RawProgramInfo {
     kind: u32,
     id: u32,

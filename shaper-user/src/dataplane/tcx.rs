@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd};
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::bpf::{call, call_for_fd, expect_kind, info, raw};
 
@@ -15,7 +16,7 @@ const TCX_EGRESS: u32 = bpf_attach_type::BPF_TCX_EGRESS as u32;
 
 /// What the kernel says of a tcx link.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 pub(super) struct LinkInfo {
     pub(super) kind: u32,
     pub(super) id: u32,
@@ -40,7 +41,7 @@ pub(super) fn link_info(fd: BorrowedFd<'_>) -> io::Result<LinkInfo> {
 }
 
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, FromBytes, IntoBytes)]
 struct LinkCreateAttr {
     program_fd: u32,
     target_ifindex: u32,
@@ -65,6 +66,7 @@ pub(super) fn create_link(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<O
 }
 
 #[repr(C)]
+#[derive(FromBytes, IntoBytes)]
 struct LinkUpdateAttr {
     link_fd: u32,
     program_fd: u32,
@@ -92,7 +94,7 @@ pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, FromBytes, IntoBytes)]
 struct QueryAttr {
     target_ifindex: u32,
     attach_type: u32,
