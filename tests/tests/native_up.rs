@@ -242,6 +242,19 @@ fn the_program_is_loaded_with_its_types() {
 }
 
 #[test]
+fn a_filter_whose_pins_are_lost_goes_with_down() {
+    let server = Server::new("lost");
+    let as_found = qdiscs();
+    server.shaper(&["up", "--attach", "clsact"]);
+    std::fs::remove_dir_all(server.world.paths().bpffs).unwrap();
+    let filters = || output(Command::new("tc").args(["filter", "show", "dev", "eth0", "egress"]));
+    assert!(filters().contains("shaper_egress"), "{}", filters());
+    server.shaper(&["down"]);
+    assert_eq!(filters(), "");
+    assert_eq!(qdiscs(), as_found);
+}
+
+#[test]
 fn an_interface_that_is_not_there_is_named_and_nothing_is_made() {
     let server = Server::new("missing");
     let error = server.refused(&["up", "-i", "eth0,eth1"]);

@@ -232,9 +232,12 @@ impl Dataplane {
                 let present = present.as_ref();
                 let link = links::attach(netlink, &self.pins, &target.device, fd, present, request.hook);
                 let is_same_hook = |hook| present.is_none_or(|present| present.hook == hook);
-                changed.is_new = link
-                    .as_ref()
-                    .is_ok_and(|link| link.is_first && is_same_hook(link.hook));
+                let intent = record.interface.get(&name);
+                changed.is_new = match &link {
+                    Ok(link) => link.is_first && is_same_hook(link.hook),
+                    // Of what was added for it, clsact may still be there.
+                    Err(_) => present.is_none() && intent.is_some_and(|intent| intent.made_clsact),
+                };
                 undo.changed.push(changed);
                 let link = link?;
                 target.wanted.hook = link.hook;

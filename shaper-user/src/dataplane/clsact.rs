@@ -5,9 +5,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use shaper_common::names::{CLSACT_HANDLE, CLSACT_PRIORITY, PROGRAM};
 
 use super::attribute::{append, attribute, attributes, text_of, u32_of};
+use super::device::Device;
 use super::error::DataplaneError;
 use super::netlink::{Answer, NLM_F_CREATE, Netlink, Refusal, Request};
-use super::qdisc::{self, CLSACT, Place, TCA_KIND, TCA_OPTIONS, TCMSG_LEN};
+use super::qdisc::{self, CLSACT, Place, Qdisc, TCA_KIND, TCA_OPTIONS, TCMSG_LEN};
 
 const RTM_NEWTFILTER: u16 = 44;
 const RTM_DELTFILTER: u16 = 45;
@@ -149,22 +150,35 @@ pub(super) fn attach(
     Ok(is_added)
 }
 
+/// Those of `devices` that have clsact, whoever added it.
+pub(super) fn of<'a>(
+    netlink: &mut Netlink,
+    devices: &'a [Device],
+) -> Result<Vec<&'a Device>, DataplaneError> {
+    let qdiscs = qdisc::list(netlink)?;
+    let has_clsact = |device: &&Device| qdiscs.iter().any(|qdisc| is_clsact_of(qdisc, device.ifindex));
+    Ok(devices.iter().filter(has_clsact).collect())
+}
+
 /// Whether the device has clsact, whoever added it.
 pub(super) fn is_there(netlink: &mut Netlink, ifindex: u32) -> Result<bool, DataplaneError> {
     let qdiscs = qdisc::list(netlink)?;
-    Ok(qdiscs
-        .iter()
-        .any(|qdisc| qdisc.ifindex == ifindex && qdisc.parent == CLSACT && qdisc.kind == "clsact"))
+    Ok(qdiscs.iter().any(|qdisc| is_clsact_of(qdisc, ifindex)))
 }
 
-/// Takes our filter away if it is there, and clsact if we added it and nobody else uses it.
+fn is_clsact_of(qdisc: &Qdisc, ifindex: u32) -> bool {
+    qdisc.ifindex == ifindex && qdisc.parent == CLSACT && qdisc.kind == "clsact"
+}
+
+/// Takes our filter away if it is there, and clsact if we added it and nobody else uses it. Whether the filter was there.
 pub(super) fn detach(
     netlink: &mut Netlink,
     ifindex: u32,
     is_clsact_ours: bool,
-) -> Result<(), DataplaneError> {
+) -> Result<bool, DataplaneError> {
     let refused = |refusal: Refusal| refusal.into_error("detach from clsact");
-    if egress(netlink, ifindex)?.iter().any(Filter::is_ours) {
+    let was_there = egress(netlink, ifindex)?.iter().any(Filter::is_ours);
+    if was_there {
         let header = Place {
             ifindex,
             parent: EGRESS,
@@ -182,7 +196,7 @@ pub(super) fn detach(
             qdisc::delete_clsact(netlink, ifindex).map_err(refused)?;
         }
     }
-    Ok(())
+    Ok(was_there)
 }
 
 #[cfg(test)]

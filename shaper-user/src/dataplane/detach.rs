@@ -1,6 +1,7 @@
 //! `down`: everything that shaper made goes, and what was there before comes back.
 
 use super::Dataplane;
+use super::clsact;
 use super::device::{self, Device};
 use super::error::DataplaneError;
 use super::hold;
@@ -16,7 +17,8 @@ use crate::store::StoreError;
 ///
 /// # Errors
 ///
-/// The first refusal; whatever else could be taken away is gone.
+/// The first refusal. A filter that cannot be taken away keeps what it needs, for the next `down`: the rules, the books and
+/// what holds packets. After any other refusal whatever else could be taken away is gone.
 pub fn take_down(paths: &Paths) -> Result<(bool, Vec<String>), DataplaneError> {
     let root = Root::open(&paths.bpffs)?;
     let mut notes = Vec::new();
@@ -31,36 +33,23 @@ pub fn take_down(paths: &Paths) -> Result<(bool, Vec<String>), DataplaneError> {
     };
     let mut netlink = Netlink::open()?;
     let devices = device::list(&mut netlink)?;
-    let mut first_error = None;
-    let mut keep = |result: Result<(), DataplaneError>| {
-        if let Err(error) = result {
-            first_error.get_or_insert(error);
-        }
-    };
     let mut layouts = Vec::new();
     if let Some(root) = &root {
         layouts.extend(root.pins()?);
         layouts.extend(root.others()?);
     }
     let mut was_up = !layouts.is_empty() || record != Record::default();
+    was_up |= detach_filters(&mut netlink, &devices, &record)?;
+    let mut errors = Vec::new();
     for pins in &layouts {
-        let mut names = pins.interfaces()?;
-        names.extend(record.interface.keys().cloned());
-        names.sort();
-        names.dedup();
-        for name in names {
-            let recorded = record.interface.get(&name);
-            let device = devices.iter().find(|device| {
-                recorded.map_or(device.name == name, |recorded| recorded.ifindex == device.ifindex)
-            });
-            keep(links::detach(&mut netlink, pins, &name, device, recorded));
-        }
+        let refused = |name: &String| links::detach_tcx(pins, name).err();
+        errors.extend(pins.interfaces()?.iter().filter_map(refused));
     }
     for device in &devices {
         if let Some(held) = record.device.values().find(|held| held.ifindex == device.ifindex) {
             match hold::take_back(&mut netlink, device, &held.before) {
                 Ok(left_alone) => notes.extend(left_alone),
-                Err(error) => keep(Err(error)),
+                Err(error) => errors.push(error),
             }
         }
     }
@@ -69,11 +58,9 @@ pub fn take_down(paths: &Paths) -> Result<(bool, Vec<String>), DataplaneError> {
     let ours = hold::with_our_root(&mut netlink, &devices)?;
     for device in ours.into_iter().filter(|device| !is_known(device)) {
         was_up = true;
-        keep(hold::take_back(&mut netlink, device, &[]).map(drop));
+        errors.extend(hold::take_back(&mut netlink, device, &[]).err());
     }
-    for pins in &layouts {
-        keep(pins.remove());
-    }
+    errors.extend(layouts.iter().filter_map(|pins| pins.remove().err()));
     if let Some(root) = &root
         && !root.remove()?
     {
@@ -82,9 +69,31 @@ pub fn take_down(paths: &Paths) -> Result<(bool, Vec<String>), DataplaneError> {
             paths.bpffs.display()
         ));
     }
-    first_error.map_or(Ok(()), Err)?;
+    errors.into_iter().next().map_or(Ok(()), Err)?;
     Record::remove(paths)?;
     Ok((was_up, notes))
+}
+
+/// Takes our filters away, wherever they are: the books may be of a run that was killed, and a filter needs no pin. Whether
+/// there was one; the error is the first refusal, and the other filters are gone.
+fn detach_filters(
+    netlink: &mut Netlink,
+    devices: &[Device],
+    record: &Record,
+) -> Result<bool, DataplaneError> {
+    let (mut was_there, mut first_refusal) = (false, None);
+    for device in clsact::of(netlink, devices)? {
+        let mut recorded = record.interface.values();
+        let recorded = recorded.find(|recorded| recorded.ifindex == device.ifindex);
+        let made_clsact = recorded.is_some_and(|recorded| recorded.made_clsact);
+        match clsact::detach(netlink, device.ifindex, made_clsact) {
+            Ok(ours) => was_there |= ours,
+            Err(error) => {
+                first_refusal.get_or_insert(error);
+            }
+        }
+    }
+    first_refusal.map_or(Ok(was_there), Err)
 }
 
 impl Dataplane {

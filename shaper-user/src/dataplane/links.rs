@@ -116,7 +116,8 @@ fn attach_tcx(pins: &Pins, device: &Device, program: BorrowedFd<'_>) -> Result<O
     }
 }
 
-fn detach_tcx(pins: &Pins, interface: &str) -> Result<(), DataplaneError> {
+/// Detaches our link from `interface`, and forgets its pin.
+pub(super) fn detach_tcx(pins: &Pins, interface: &str) -> Result<(), DataplaneError> {
     let name = link_pin(interface);
     if let Some(link) = pins.open(&name)?
         && tcx::link_info(link.as_fd()).is_ok()
