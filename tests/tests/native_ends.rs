@@ -1,14 +1,21 @@
 //! What ends by itself: changes on trial and rules with a deadline, against this machine's kernel. Needs root.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::io::{BufRead as _, BufReader};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use shaper_tests::server::Server;
+use shaper_user::policy::Deadline;
+use shaper_user::store::Lock;
 
 const CONFIG: &str = "[interface.eth0]\nenforcement = \"police\"\n[group.g]\nrate = \"1gbit\"\n\
     [[rule]]\nname = \"rest\"\ndestination = \"any\"\nper = \"client\"\nrate = \"100mbit\"\ngroup = \"g\"\n";
 
 const REST: &str = "rest\tany\t-\tclient\t100000000\t125000\tg\t-\tconfig\n";
+
+fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}
 
 #[test]
 fn a_change_on_trial_is_taken_back_unless_it_is_confirmed() {
@@ -62,6 +69,28 @@ fn a_rule_ends_at_its_deadline_with_the_next_change() {
         assert!(began.elapsed() < Duration::from_mins(1));
         server.ok(&["reload"]);
     }
+}
+
+#[test]
+fn a_span_begins_when_nobody_else_is_changing_anything() {
+    let server = Server::up(CONFIG);
+    let lock = Lock::take(&server.dir.join("run"), |holder| panic!("{holder}")).unwrap();
+    let mut waiting = server.start(&["set", "203.0.113.7", "20mbit", "--for", "1s"]);
+    let mut said = String::new();
+    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
+    assert!(said.contains("holds the lock"), "{said}");
+    // Which it says after a second: whatever began with the command is over by then, in whole seconds soon.
+    let too_early = Deadline::after(wall_clock(), Duration::ZERO);
+    while wall_clock().as_secs() <= too_early.0 {
+        std::thread::yield_now();
+    }
+    drop(lock);
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    let end = told.split("until ").nth(1).unwrap().trim_end_matches(")\n");
+    assert!(*end > *too_early.to_string(), "{told}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::{Context, Failure};
 use crate::config::{Config, Source};
 use crate::dataplane::{Applied, Dataplane, DataplaneError};
 use crate::policy::tables::{Entry, TableKey, Tables};
-use crate::policy::{Destination, FqNeeds, Policy};
+use crate::policy::{Deadline, Destination, FqNeeds, Policy};
 use crate::store::{Brief, Lock, Policies, Running, Trial};
 
 pub(crate) use due::{has_ended, in_time, is_due, now, wall_clock};
@@ -205,7 +205,7 @@ impl Change {
         context: &Context,
     ) -> anyhow::Result<Applied> {
         let trial = Trial {
-            deadline_unix_secs: now().0.saturating_add(time.as_secs()),
+            deadline_unix_secs: Deadline::after(wall_clock(), time).0,
             before: self.running(context)?,
         };
         let begun = self.policies.begin_trial(&self.lock, &trial);

@@ -19,9 +19,8 @@ pub(crate) fn now() -> Deadline {
 /// Whether a change on trial with this deadline is to be taken back: its time is over, or further away than any trial
 /// lasts, because the clock was set back.
 pub(crate) fn is_due(deadline_unix_secs: u64) -> bool {
-    let now = now();
-    let latest = now.0.saturating_add(LONGEST_TRIAL.as_secs());
-    Deadline(deadline_unix_secs).is_over(now) || deadline_unix_secs > latest
+    let deadline = Deadline(deadline_unix_secs);
+    deadline.is_over(now()) || deadline > Deadline::after(wall_clock(), LONGEST_TRIAL)
 }
 
 /// `config` without the rules whose deadline has passed.
