@@ -217,7 +217,7 @@ pub(super) fn describe(attached: &Attached) -> Option<String> {
     };
     match attached.done {
         Done::Nothing if !attached.is_fq_put => None,
-        Done::Detached => None,
+        Done::Detached | Done::Released => None,
         Done::Nothing => Some(format!("fq put in place on {}", attached.holders.join(", "))),
         Done::Attached | Done::Replaced => Some(format!("attached by {}{on}", attached.hook.name())),
     }

@@ -110,6 +110,7 @@ fn as_json(attached: Attached) -> AttachedInterface {
             Done::Replaced => "replaced",
             Done::Nothing => "nothing",
             Done::Detached => "detached",
+            Done::Released => "released",
         },
         fq_devices: attached.holders,
     }
@@ -207,6 +208,7 @@ pub(super) fn describe(attached: &Attached, context: &Context, out: &mut impl Wr
         Done::Replaced => format!("{name}: program replaced in place"),
         Done::Nothing => format!("{name}: already attached by {hook}{on}"),
         Done::Detached => format!("{name}: detached, the configuration names it no more"),
+        Done::Released => format!("{name}: its qdiscs are put back, no interface needs fq there any more"),
     };
     for note in &attached.notes {
         context.note(note);

@@ -74,6 +74,8 @@ pub enum Done {
     Nothing,
     /// It was let go of.
     Detached,
+    /// What was there before is put back: no interface needs our `fq` there any more.
+    Released,
 }
 
 impl Dataplane {

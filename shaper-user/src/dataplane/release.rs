@@ -76,7 +76,7 @@ impl Dataplane {
         let released = |device: &Device| Attached {
             interface: device.name.clone(),
             hook: Hook::default(),
-            done: Done::Detached,
+            done: Done::Released,
             is_fq_put: false,
             holders: Vec::new(),
             notes: self.put_back(netlink, &[device], record),

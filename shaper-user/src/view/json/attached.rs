@@ -11,7 +11,8 @@ pub struct AttachedInterface {
     pub name: String,
     /// `tcx` or `clsact`.
     pub hook: &'static str,
-    /// `attached`, `replaced` (the program, in place), `nothing`, or `detached`: the configuration names it no more.
+    /// `attached`, `replaced` (the program, in place), `nothing`, `detached` (the configuration names it no more), or
+    /// `released`: what was there before is put back in place of an `fq` that no interface needs any more.
     pub done: &'static str,
     /// The devices whose `fq` holds its packets; none where it is policed.
     pub fq_devices: Vec<String>,
