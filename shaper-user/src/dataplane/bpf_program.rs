@@ -22,7 +22,7 @@ pub(super) struct Source<'a> {
     pub(super) license: &'a CStr,
     pub(super) function: &'a Function,
     /// The types that the function's own records refer to. Without, the verifier takes functions that it can check alone
-    /// for parts of those that call them: that takes it longer, and 6.1 refuses it to who has no `CAP_PERFMON`.
+    /// for parts of those that call them: that takes longer, and 6.1 refuses it without `CAP_PERFMON`.
     pub(super) btf: BorrowedFd<'a>,
 }
 
