@@ -1,4 +1,4 @@
-//! What `set` refuses without `--force`, and `apply` and `reload` warn of: to make the server hard to reach for whoever types.
+//! What `set` refuses without `--force`, and other commands warn of: to make the server hard to reach for whoever types.
 //! Needs root.
 
 use shaper_tests::server::{Ran, Server};
@@ -7,6 +7,8 @@ const CONFIG: &str = "[interface.eth0]\nenforcement = \"police\"\n[group.slow]\n
     [group.fast]\nrate = \"256kbit\"\n";
 
 const PEER: &str = "203.0.113.7";
+const WARNING: &str =
+    "shaper: warning: your own SSH session comes from 203.0.113.7, which would get less than 256kbit\n";
 const REMEDY: &str = "\n  repeat it with --force if that is what you want\n";
 
 /// Runs a command in a session over SSH from [`PEER`].
@@ -121,18 +123,40 @@ fn a_file_that_slows_the_session_is_applied_with_a_warning() {
     let rule =
         |rate: &str| format!("{CONFIG}[[rule]]\ndestination = \"203.0.113.0/24\"\nrate = \"{rate}\"\n");
     server.configure(&rule("255kbit"));
-    let warning =
-        "shaper: warning: your own SSH session comes from 203.0.113.7, which would get less than 256kbit\n";
     let dry = over_ssh(&server, &["apply", "--dry-run"]);
-    assert_eq!((dry.code, dry.stderr.as_str()), (0, warning));
+    assert_eq!((dry.code, dry.stderr.as_str()), (0, WARNING));
     assert_eq!(server.rules(), "");
     let applied = over_ssh(&server, &["apply"]);
-    assert_eq!((applied.code, applied.stderr.as_str()), (0, warning));
+    assert_eq!((applied.code, applied.stderr.as_str()), (0, WARNING));
     assert_eq!(server.rules().lines().count(), 1);
     // It is no slower than before.
     let again = over_ssh(&server, &["reload"]);
     assert_eq!((again.code, again.stderr.as_str()), (0, ""));
     server.configure(&rule("8kbit"));
     let slower = over_ssh(&server, &["reload"]);
-    assert_eq!((slower.code, slower.stderr.as_str()), (0, warning));
+    assert_eq!((slower.code, slower.stderr.as_str()), (0, WARNING));
+}
+
+#[test]
+fn what_keeps_the_session_fast_is_taken_away_with_a_warning() {
+    let server = Server::up(CONFIG);
+    server.ok(&["set", "203.0.113.0/24", "16kbit"]);
+    for (keep, take_away) in [
+        (&["set", PEER, "10mbit"][..], &["unset", PEER][..]),
+        (
+            &["set", PEER, "10mbit", "--name", "own"],
+            &["unset", "--name", "own"],
+        ),
+        (&["exempt", "add", PEER], &["exempt", "del", PEER]),
+    ] {
+        server.ok(keep);
+        let done = over_ssh(&server, take_away);
+        assert_eq!((done.code, done.stderr.as_str()), (0, WARNING), "{take_away:?}");
+        server.ok(keep);
+        let done = server.run(take_away);
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{take_away:?}");
+    }
+    server.ok(&["set", PEER, "8kbit"]);
+    let done = over_ssh(&server, &["unset", PEER]);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "it gets faster");
 }

@@ -88,9 +88,7 @@ pub(super) fn apply(
     } else {
         policy(&next)?
     };
-    if let Err(risk) = rails::check(&before, &after) {
-        context.note(format_args!("warning: {risk}"));
-    }
+    rails::warn(&before, &after, context);
     if context.verbosity >= Verbosity::Verbose && after.fq_needs().is_capped {
         context.detail(
             "fq is given less room than all rules together could fill with the smallest of packets; \

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::change::running;
-use super::{Change, Context, Failure, Format, policy};
+use super::{Change, Context, Failure, Format, policy, rails};
 use crate::config::{Config, ExemptConfig, Source, text};
 use crate::dataplane::Dataplane;
 use crate::policy::{PolicyError, Prefix};
@@ -84,6 +84,7 @@ fn delete(
 ) -> anyhow::Result<()> {
     let (change, dataplane) = Change::begin_up(context)?;
     let mut next = change.running(context)?;
+    let before = policy(&next)?;
     let owned = written(&next);
     for prefix in prefixes {
         let is_ours = owned.contains(&(*prefix, Source::Kept));
@@ -114,8 +115,9 @@ fn delete(
         context.note("there was nothing to take away");
         return say(&[], &next, context, out);
     }
-    change.commit(&dataplane, &next, context)?;
     let after = policy(&next)?;
+    rails::warn(&before, &after, context);
+    change.commit(&dataplane, &next, context)?;
     let line = |prefix: &Prefix| match after.exempt().covering(*prefix) {
         Some(by) => format!("{prefix} is still exempt, by {by}"),
         None => format!("{prefix} is subject to the rules"),

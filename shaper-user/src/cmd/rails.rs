@@ -1,9 +1,9 @@
-//! What `set` does only with `--force`: make the server hard to reach for whoever types.
+//! What `set` does only with `--force`, and other commands warn of: make the server hard to reach for whoever types.
 
 use std::fs;
 use std::net::IpAddr;
 
-use super::Failure;
+use super::{Context, Failure};
 use crate::policy::{Destination, Explanation, Per, Policy, Ports, Prefix, Rule, Winner};
 
 /// Below these a session over SSH is no fun, or a whole server is as good as down.
@@ -41,6 +41,13 @@ pub(super) fn check(before: &Policy, after: &Policy) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// Warns of a change that slows the operator's own session, or everybody.
+pub(super) fn warn(before: &Policy, after: &Policy, context: &Context) {
+    if let Err(risk) = check(before, after) {
+        context.note(format_args!("warning: {risk}"));
+    }
 }
 
 /// Whether a rule for `prefix` may slow the operator's own session, or everybody.

@@ -8,7 +8,7 @@ use single::Known;
 
 use super::set::{is_target, target_text};
 use super::sources::written_target;
-use super::{Change, Context, Failure, policy};
+use super::{Change, Context, Failure, policy, rails};
 use crate::config::{RuleConfig, Source};
 use crate::policy::{Destination, Policy, PolicyError, Rule, Service, Target, Winner};
 use crate::view::{json, rule as words};
@@ -80,6 +80,7 @@ pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyho
         };
     }
     let after = policy(&next)?;
+    rails::warn(&before, &after, context);
     change.commit(&dataplane, &next, context)?;
     say(&before, &after, &aside, context, out)
 }

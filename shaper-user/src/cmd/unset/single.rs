@@ -5,7 +5,7 @@
 
 use super::super::part::policy_of;
 use super::super::set::{is_due, total};
-use super::super::{Change, Context};
+use super::super::{Change, Context, rails};
 use super::{Args, Selector};
 use crate::config::{RuleConfig, Source};
 use crate::dataplane::Dataplane;
@@ -73,6 +73,10 @@ impl Single {
         let Destination::Prefix(prefix) = destination else {
             return Ok(None);
         };
+        // Whoever types may be slowed by what is left.
+        if rails::is_touched_by(prefix) {
+            return Ok(None);
+        }
         let part = change.part(&|other: Destination| other.covers(prefix))?;
         Ok(part.and_then(|part| Self::of_part(part, selector)))
     }
