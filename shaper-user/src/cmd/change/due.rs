@@ -35,3 +35,16 @@ pub(crate) fn in_time(mut config: Config) -> Config {
 pub(crate) fn has_ended(rule: &RuleConfig, now: Deadline) -> bool {
     Deadline::of(rule).is_some_and(|deadline| deadline.is_over(now))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_trial_is_not_due_when_it_begins_and_a_longer_one_is() {
+        let deadline = Deadline::after(wall_clock(), LONGEST_TRIAL);
+        assert!(!is_due(deadline.0));
+        assert!(is_due(deadline.0 + 60));
+        assert!(is_due(now().0));
+    }
+}
