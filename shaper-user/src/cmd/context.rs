@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::change::now;
 use crate::paths::Paths;
 use crate::view::Unit;
 use crate::view::json::{self, Head};
@@ -62,8 +62,7 @@ pub struct Context {
 impl Context {
     /// The first keys of every JSON document.
     pub(crate) fn head() -> Head {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Head::new(now.as_secs())
+        Head::new(now().0)
     }
 
     /// Tells the operator something on standard error, unless `-q`.

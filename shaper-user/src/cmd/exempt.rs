@@ -84,7 +84,6 @@ fn delete(
 ) -> anyhow::Result<()> {
     let (change, dataplane) = Change::begin_up(context)?;
     let mut next = change.running(context)?;
-    let before = policy(&next)?;
     let owned = written(&next);
     for prefix in prefixes {
         let is_ours = owned.contains(&(*prefix, Source::Kept));
@@ -101,6 +100,7 @@ fn delete(
             .into());
         }
     }
+    let before = policy(&next)?;
     for exempt in next
         .exempt
         .iter_mut()

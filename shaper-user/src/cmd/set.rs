@@ -15,7 +15,7 @@ pub(super) use single::{is_due, total};
 use super::change::wall_clock;
 use super::sources::warnings;
 use super::{Change, Context, Failure, policy, rails, trial};
-use crate::config::{Config, Moment, Rare, RuleConfig, Source, moment, rare};
+use crate::config::{Config, Moment, RuleConfig, Source, moment, rare};
 use crate::policy::deadline::parse_span;
 use crate::policy::tables::Tables;
 use crate::policy::{Deadline, Destination, Policy, PolicyError, Rule, Service};
@@ -72,12 +72,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context, out: &mut impl Write) -> anyhow::Result<()> {
     let trial = args.trial.as_deref().map(trial::span).transpose()?;
-    let mut written = args.rule()?;
+    let span = args.span.as_deref().map(parse_span).transpose();
+    let span = span.map_err(|error| Failure::from(PolicyError::from(error)))?;
+    let mut written = args.rule();
     let alone = check_alone(&written)?;
 
     let (change, dataplane) = Change::begin_up(context)?;
     // Others may have been changing something until now.
-    written.expires = args.end()?;
+    written.expires = span.map(end_of).transpose()?;
     if trial.is_none()
         && let Some(brief) = change.brief()?
         && let Ok(destination) = args.destination.parse()
@@ -162,8 +164,16 @@ fn check_alone(written: &RuleConfig) -> anyhow::Result<Policy> {
     Ok(Policy::try_from(&Config::of_rules(vec![alone]))?)
 }
 
+/// When a rule ends that begins now.
+fn end_of(span: Duration) -> anyhow::Result<Box<Moment>> {
+    let end = Deadline::after(wall_clock(), span);
+    let end = moment(&end.to_string()).map_err(anyhow::Error::msg)?;
+    Ok(Box::new(end))
+}
+
 impl Args {
-    fn rule(&self) -> anyhow::Result<RuleConfig> {
+    /// As it was typed, without an end.
+    fn rule(&self) -> RuleConfig {
         let source = if self.temporary {
             Source::Temporary
         } else {
@@ -178,20 +188,7 @@ impl Args {
         rule.group = self.group.as_ref().map(rare);
         rule.name = self.name.as_ref().map(rare);
         rule.comment.clone_from(&self.comment);
-        rule.expires = self.end()?;
-        Ok(rule)
-    }
-
-    /// When the rule ends that begins now.
-    fn end(&self) -> anyhow::Result<Rare<Moment>> {
-        let Some(span) = &self.span else {
-            return Ok(None);
-        };
-        let span: Duration = parse_span(span).map_err(|error| Failure::from(PolicyError::from(error)))?;
-        let end = Deadline::after(wall_clock(), span);
-        Ok(Some(Box::new(
-            moment(&end.to_string()).map_err(anyhow::Error::msg)?,
-        )))
+        rule
     }
 
     fn say(

@@ -155,19 +155,19 @@ pub(super) fn of<'a>(
     netlink: &mut Netlink,
     devices: &'a [Device],
 ) -> Result<Vec<&'a Device>, DataplaneError> {
-    let qdiscs = qdisc::list(netlink)?;
-    let has_clsact = |device: &&Device| qdiscs.iter().any(|qdisc| is_clsact_of(qdisc, device.ifindex));
-    Ok(devices.iter().filter(has_clsact).collect())
+    qdisc::devices_with(netlink, devices, is_clsact)
 }
 
 /// Whether the device has clsact, whoever added it.
 pub(super) fn is_there(netlink: &mut Netlink, ifindex: u32) -> Result<bool, DataplaneError> {
     let qdiscs = qdisc::list(netlink)?;
-    Ok(qdiscs.iter().any(|qdisc| is_clsact_of(qdisc, ifindex)))
+    Ok(qdiscs
+        .iter()
+        .any(|qdisc| qdisc.ifindex == ifindex && is_clsact(qdisc)))
 }
 
-fn is_clsact_of(qdisc: &Qdisc, ifindex: u32) -> bool {
-    qdisc.ifindex == ifindex && qdisc.parent == CLSACT && qdisc.kind == "clsact"
+fn is_clsact(qdisc: &Qdisc) -> bool {
+    qdisc.parent == CLSACT && qdisc.kind == "clsact"
 }
 
 /// Takes our filter away if it is there, and clsact if we added it and nobody else uses it. Whether the filter was there.

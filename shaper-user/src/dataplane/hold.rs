@@ -173,13 +173,7 @@ pub(super) fn with_our_root<'a>(
     netlink: &mut Netlink,
     devices: &'a [Device],
 ) -> Result<Vec<&'a Device>, DataplaneError> {
-    let qdiscs = qdisc::list(netlink)?;
-    let ours = devices.iter().filter(|device| {
-        qdiscs
-            .iter()
-            .any(|qdisc| qdisc.ifindex == device.ifindex && holding::is_our_root(qdisc))
-    });
-    Ok(ours.collect())
+    qdisc::devices_with(netlink, devices, holding::is_our_root)
 }
 
 #[cfg(test)]

@@ -128,19 +128,16 @@ pub(super) fn detach_tcx(pins: &Pins, interface: &str) -> Result<(), DataplaneEr
     pins.take_away(&name)
 }
 
-/// Detaches whatever of ours is on `interface`; `device` is `None` if the interface is gone.
+/// Detaches whatever of ours is on `device`.
 pub(super) fn detach(
     netlink: &mut Netlink,
     pins: &Pins,
-    interface: &str,
-    device: Option<&Device>,
+    device: &Device,
     record: Option<&InterfaceRecord>,
 ) -> Result<(), DataplaneError> {
-    detach_tcx(pins, interface)?;
-    if let Some(device) = device {
-        // Whatever the books say of the hook: they may be of a run that was killed.
-        let made_clsact = record.is_some_and(|record| record.made_clsact);
-        clsact::detach(netlink, device.ifindex, made_clsact)?;
-    }
-    pins.take_away(&program_pin(interface))
+    detach_tcx(pins, &device.name)?;
+    // Whatever the books say of the hook: they may be of a run that was killed.
+    let made_clsact = record.is_some_and(|record| record.made_clsact);
+    clsact::detach(netlink, device.ifindex, made_clsact)?;
+    pins.take_away(&program_pin(&device.name))
 }

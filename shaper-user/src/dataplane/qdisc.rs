@@ -3,6 +3,7 @@
 //! Which one goes where is decided in [`holding`](super::holding).
 
 use super::attribute::{attribute, attributes, text_of, u32_of};
+use super::device::Device;
 use super::error::DataplaneError;
 use super::netlink::{Answer, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Netlink, Refusal, Request};
 
@@ -44,6 +45,18 @@ pub(super) struct Qdisc {
     pub(super) has_size_table: bool,
     /// Whether filters tell its packets apart: asked for where it matters.
     pub(super) has_filters: bool,
+}
+
+/// Those of `devices` that have a qdisc of this sort.
+pub(super) fn devices_with<'a>(
+    netlink: &mut Netlink,
+    devices: &'a [Device],
+    is_of_this_sort: impl Fn(&Qdisc) -> bool,
+) -> Result<Vec<&'a Device>, DataplaneError> {
+    let mut qdiscs = list(netlink)?;
+    qdiscs.retain(is_of_this_sort);
+    let has_one = |device: &&Device| qdiscs.iter().any(|qdisc| qdisc.ifindex == device.ifindex);
+    Ok(devices.iter().filter(has_one).collect())
 }
 
 /// Where a qdisc goes.

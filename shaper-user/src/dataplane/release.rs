@@ -25,7 +25,7 @@ impl Dataplane {
             let name = &device.name;
             let known = record.interface.get(name).cloned();
             undo.changed.push(self.before_change(device, known.as_ref())?);
-            links::detach(netlink, &self.pins, name, Some(device), known.as_ref())?;
+            links::detach(netlink, &self.pins, device, known.as_ref())?;
             record.interface.remove(name);
             record.write(&self.paths)?;
             detached.push(Attached {

@@ -112,7 +112,7 @@ impl Dataplane {
     ) -> Result<(), DataplaneError> {
         let device = &changed.device;
         if changed.is_new {
-            links::detach(netlink, &self.pins, &device.name, Some(device), now)?;
+            links::detach(netlink, &self.pins, device, now)?;
         } else if let (Some(before), Some(program)) = (&changed.before, &changed.program) {
             let (hook, now) = (Some(before.hook), now.or(Some(before)));
             links::attach(netlink, &self.pins, device, program.as_fd(), now, hook)?;
